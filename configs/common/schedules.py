@@ -1,0 +1,24 @@
+"""Learning-rate schedules, as multiples of the optimiser's `lr` over the whole run."""
+
+from fvcore.common.param_scheduler import CosineParamScheduler, MultiStepParamScheduler
+
+from detectron2.config import LazyCall as L
+from detectron2.solver import WarmupParamScheduler
+
+# 12 epochs of COCO at 16 images an iteration.
+coco_1x = L(WarmupParamScheduler)(
+    scheduler=L(MultiStepParamScheduler)(
+        values=[1.0, 0.1, 0.01], milestones=[60000, 80000, 90000]
+    ),
+    warmup_length=1000 / 90000,
+    warmup_method="linear",
+    warmup_factor=0.001,
+)
+
+# Down to nothing along half a cosine; 5 % of the run to warm up.
+cosine = L(WarmupParamScheduler)(
+    scheduler=L(CosineParamScheduler)(start_value=1.0, end_value=0.0),
+    warmup_length=0.05,
+    warmup_method="linear",
+    warmup_factor=0.01,
+)

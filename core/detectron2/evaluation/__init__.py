@@ -1,0 +1,28 @@
+"""From predictions to metrics: the evaluation loop and the evaluators of detection and segmentation."""
+
+from detectron2.evaluation.cityscapes_evaluation import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+)
+from detectron2.evaluation.coco_evaluation import COCOEvaluator
+from detectron2.evaluation.evaluator import (
+    DatasetEvaluator,
+    DatasetEvaluators,
+    inference_context,
+    inference_on_dataset,
+)
+from detectron2.evaluation.sem_seg_evaluation import SemSegEvaluator
+from detectron2.evaluation.testing import print_csv_format, verify_results
+
+__all__ = [
+    "COCOEvaluator",
+    "CityscapesInstanceEvaluator",
+    "CityscapesSemSegEvaluator",
+    "DatasetEvaluator",
+    "DatasetEvaluators",
+    "SemSegEvaluator",
+    "inference_context",
+    "inference_on_dataset",
+    "print_csv_format",
+    "verify_results",
+]
