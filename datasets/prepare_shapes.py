@@ -153,7 +153,9 @@ def draw_scene(random: np.random.Generator, crowd: bool, empty: bool) -> dict[st
     height, width = (int(16 * random.integers(7, 12)) for _ in range(2))
     image = texture(random, height, width, contrast=35)
     objects: list[dict[str, Any]] = []
-    kinds = [] if empty else [KINDS[i] for i in random.integers(len(KINDS), size=random.integers(1, 8))]
+    kinds = (
+        [] if empty else [KINDS[i] for i in random.integers(len(KINDS), size=random.integers(1, 8))]
+    )
     outlines = [(kind, place(kind, random, height, width)) for kind in kinds]
     if crowd:
         objects.append(_draw_crowd(image, random))
@@ -186,7 +188,11 @@ def _draw_crowd(image: np.ndarray, random: np.random.Generator) -> dict[str, Any
         image[mask] = texture(random, height, width, contrast=60)[mask]
         region |= mask
     return {
-        "kind": CROWD_KIND, "mask": region, "polygon": None, "crowd": True, "area": region.sum()
+        "kind": CROWD_KIND,
+        "mask": region,
+        "polygon": None,
+        "crowd": True,
+        "area": region.sum(),
     }
 
 
@@ -270,7 +276,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for seed, (part, count) in enumerate((("train", arguments.train), ("val", arguments.val))):
         counted = write_part(arguments.output, part, count, seed)
-        print(f"{arguments.output / part}: {counted['images']} images, {counted['objects']} objects")
+        print(
+            f"{arguments.output / part}: {counted['images']} images, {counted['objects']} objects"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,14 @@
-"""Shared pytest configuration: one thread of arithmetic, and the ``core_only`` marker."""
+"""Shared pytest configuration: one thread, the real data in the repository, the shapes data."""
+
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+from tests.golden_files import DATA
+
+# Read once, when the built-in data sets are registered.
+os.environ["DETECTRON2_DATASETS"] = str(DATA)
 
 import pytest
 import torch
@@ -7,6 +17,7 @@ import detectron2
 
 torch.set_num_threads(1)
 
+ROOT = Path(__file__).parents[1]
 CORE_IS_ACTIVE = getattr(detectron2, "__implementation__", "upstream") == "core"
 
 
@@ -21,5 +32,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("core_only")
         if marker is not None:
-            reason = marker.kwargs.get("reason", "about detectron2-core itself")
+            reason = marker.kwargs.get("reason") or (marker.args or ["detectron2-core itself"])[0]
             item.add_marker(pytest.mark.skip(reason=f"upstream is active: {reason}"))
+
+
+def load_script(path: Path) -> ModuleType:
+    """A stand-alone script of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def prepare_shapes() -> ModuleType:
+    """``datasets/prepare_shapes.py``."""
+    return load_script(ROOT / "datasets" / "prepare_shapes.py")
+
+
+@pytest.fixture(scope="session")
+def shapes(prepare_shapes: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small shapes data set; tests only read it."""
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    for seed, (part, count) in enumerate((("train", 10), ("val", 4))):
+        prepare_shapes.write_part(root, part, count, seed)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shapes_overrides(shapes: Path) -> list[str]:
+    """The command-line keys that point a COCO-format config to the small shapes data set."""
+    return [
+        f"data.{part}_{what}={path}"
+        for part in ("train", "val")
+        for what, path in (
+            ("json", shapes / "annotations" / f"instances_{part}.json"),
+            ("images", shapes / part),
+        )
+    ]

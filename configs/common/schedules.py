@@ -7,9 +7,7 @@ from detectron2.solver import WarmupParamScheduler
 
 # 12 epochs of COCO at 16 images an iteration.
 coco_1x = L(WarmupParamScheduler)(
-    scheduler=L(MultiStepParamScheduler)(
-        values=[1.0, 0.1, 0.01], milestones=[60000, 80000, 90000]
-    ),
+    scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1, 0.01], milestones=[60000, 80000, 90000]),
     warmup_length=1000 / 90000,
     warmup_method="linear",
     warmup_factor=0.001,

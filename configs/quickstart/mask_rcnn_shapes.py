@@ -1,15 +1,15 @@
 """The newcomer's run: a small Mask R-CNN on the shapes data, from random weights, on a CPU.
 
-    python datasets/prepare_shapes.py
-    python train_net.py --config-file configs/quickstart/mask_rcnn_shapes.py
+python datasets/prepare_shapes.py
+python train_net.py --config-file configs/quickstart/mask_rcnn_shapes.py
 """
 
 from pathlib import Path
 
-from detectron2.data import transforms as T
 from detectron2.config import LazyCall as L
+from detectron2.data import transforms as T
 
-from .mask_rcnn_coco_format import data, dataloader, lr_multiplier, model, optimizer, train
+from .mask_rcnn_coco_format import data, dataloader, train
 
 shapes = Path(__file__).parents[2] / "datasets" / "shapes"
 data.train_json = str(shapes / "annotations" / "instances_train.json")

@@ -8,7 +8,6 @@ from tabulate import tabulate
 from torch import nn
 
 import detectron2
-from detectron2.data import MetadataCatalog
 
 Records = list[dict[str, Any]]
 
@@ -43,29 +42,18 @@ def describe_model(model: nn.Module, device: str) -> str:
 
 
 def describe_training_set(cfg: DictConfig, records: Records) -> str:
-    """How many images, instances and iterations; a table of the instances of each class."""
-    images_per_iteration = cfg.dataloader.train.total_batch_size
-    iterations = cfg.train.max_iter
-    counts = count_instances(records)
-    lines = [
-        f"training set: {len(records)} images, {sum(counts.values())} instances",
-        f"schedule: {iterations} iterations of {images_per_iteration} images"
-        f" = {iterations * images_per_iteration / max(len(records), 1):.1f} epochs",
-    ]
-    return "\n".join(lines)
+    """How many images and instances there are, and how often the schedule sees them.
 
-
-def count_instances(records: Records) -> dict[int, int]:
-    """``{contiguous category: number of annotations}``, crowds left out."""
-    counts: dict[int, int] = {}
-    for record in records:
-        for annotation in record.get("annotations", ()):
-            if not annotation.get("iscrowd", 0):
-                category = annotation["category_id"]
-                counts[category] = counts.get(category, 0) + 1
-    return counts
-
-
-def class_names(dataset_name: str) -> list[str]:
-    """The names of the things in a registered data set, or none."""
-    return list(MetadataCatalog.get(dataset_name).get("thing_classes", []))
+    The table of instances by class is Detectron2's own.
+    """
+    instances = sum(
+        not annotation.get("iscrowd", 0)
+        for record in records
+        for annotation in record.get("annotations", ())
+    )
+    iterations, batch = cfg.train.max_iter, cfg.dataloader.train.total_batch_size
+    epochs = iterations * batch / max(len(records), 1)
+    return (
+        f"Training set: {len(records)} images, {instances} instances (crowds not counted); "
+        f"{iterations} iterations of {batch} images are {epochs:.1f} epochs"
+    )

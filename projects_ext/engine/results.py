@@ -1,0 +1,78 @@
+"""The measured metrics as a file, with all that is needed to trust or repeat them."""
+
+import hashlib
+import json
+import logging
+import math
+import platform
+from argparse import Namespace
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from omegaconf import DictConfig
+
+import detectron2
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+
+logger = logging.getLogger("detectron2.projects_ext")
+
+FILE_NAME = "evaluation.json"
+
+
+def write_results(
+    cfg: DictConfig, arguments: Namespace, metrics: Mapping[str, Any], checkpoint: str
+) -> Path | None:
+    """Write ``evaluation.json`` into the output folder (main process only) and return its path.
+
+    It holds the metrics, the checkpoint with its SHA-256, the config file with its overrides, the
+    versions and the date; the whole resolved config lies beside it as ``config.yaml``.
+    """
+    if not comm.is_main_process():
+        return None
+    content = {
+        "metrics": _finite_or_null(metrics),
+        "checkpoint": {"file": checkpoint, "sha256": file_hash(checkpoint)},
+        "config": {
+            "file": arguments.config_file,
+            "overrides": arguments.opts,
+            "resolved": "config.yaml",
+        },
+        "versions": {
+            "detectron2": f"{getattr(detectron2, '__implementation__', 'upstream')} "
+            f"{detectron2.__version__}",
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "python": platform.python_version(),
+        },
+        "device": cfg.train.device,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    path = Path(cfg.train.output_dir) / FILE_NAME
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(content, indent=2) + "\n")
+    beside.replace(path)
+    logger.info(f"Metrics, config and checkpoint hash written to {path}")
+    return path
+
+
+def file_hash(path: str) -> str:
+    """SHA-256 of a file that PathManager can open, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with PathManager.open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _finite_or_null(value: Any) -> Any:
+    """JSON has no NaN: a metric without a value (a class without ground truth) becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _finite_or_null(inner) for key, inner in value.items()}
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from torch import nn
 
 from detectron2.checkpoint import DetectionCheckpointer
@@ -77,7 +77,9 @@ class Trainer(DefaultTrainer):
         best = train.best_checkpointer
         if main_process and best.val_metric and train.eval_period > 0:
             built.append(
-                hooks.BestCheckpointer(train.eval_period, self.checkpointer, best.val_metric, best.mode)
+                hooks.BestCheckpointer(
+                    train.eval_period, self.checkpointer, best.val_metric, best.mode
+                )
             )
         if main_process:
             # Last, so that it also writes what the other hooks measured.
@@ -132,8 +134,9 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: DictConfig, dataset_name: str = "") -> DatasetEvaluators:
         """All evaluators of ``cfg.dataloader.evaluator`` (one or a list) as one."""
-        built = instantiate(cfg.dataloader.evaluator)
-        return DatasetEvaluators(list(built) if isinstance(built, list) else [built])
+        nodes = cfg.dataloader.evaluator
+        nodes = nodes if isinstance(nodes, ListConfig) else [nodes]
+        return DatasetEvaluators([instantiate(node) for node in nodes])
 
     @classmethod
     def test(

@@ -1,6 +1,6 @@
 """Any data set in COCO format, named by four paths; the class count comes from the file.
 
-Give them on the command line: `data.train_json=… data.train_images=… data.val_json=… data.val_images=…`.
+Give them on the command line: `data.train_json=… data.train_images=…` and the same for `val`.
 """
 
 from detectron2.config import LazyCall as L

@@ -70,9 +70,7 @@ model = L(GeneralizedRCNN)(
             pooler_type="ROIAlignV2",
         ),
         box_head=L(FastRCNNConvFCHead)(
-            input_shape=L(ShapeSpec)(
-                channels="${....backbone.out_channels}", height=7, width=7
-            ),
+            input_shape=L(ShapeSpec)(channels="${....backbone.out_channels}", height=7, width=7),
             conv_dims=[],
             fc_dims=[1024, 1024],
         ),
@@ -90,9 +88,7 @@ model = L(GeneralizedRCNN)(
             pooler_type="ROIAlignV2",
         ),
         mask_head=L(MaskRCNNConvUpsampleHead)(
-            input_shape=L(ShapeSpec)(
-                channels="${....backbone.out_channels}", height=14, width=14
-            ),
+            input_shape=L(ShapeSpec)(channels="${....backbone.out_channels}", height=14, width=14),
             num_classes="${..num_classes}",
             conv_dims=[256, 256, 256, 256, 256],
         ),
