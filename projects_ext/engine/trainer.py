@@ -56,18 +56,18 @@ class Trainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Go on from the last checkpoint of the output folder, or load ``train.init_checkpoint``."""
+        """Go on from the output folder's last checkpoint, or load ``train.init_checkpoint``."""
         self.checkpointer.resume_or_load(self.cfg.train.init_checkpoint, resume=resume)
         if resume and self.checkpointer.has_checkpoint():
             self.start_iter = self.iter + 1
 
     def train(self) -> OrderedDict[str, Any] | None:
-        """Run the iterations from ``start_iter`` on; return the last evaluation, if there was one."""
+        """Run the iterations from ``start_iter`` on; return the last evaluation, if any."""
         TrainerBase.train(self, self.start_iter, self.max_iter)
         return getattr(self, "_last_eval_results", None)
 
     def build_hooks(self) -> list[hooks.HookBase]:
-        """Timing, learning rate, checkpoints, evaluation, best checkpoint, writers: in that order."""
+        """Timing, learning rate, checkpoints, evaluation, best checkpoint, writers, in this order."""
         train = self.cfg.train
         main_process = comm.is_main_process()
         built: list[hooks.HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]

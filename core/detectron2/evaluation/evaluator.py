@@ -98,7 +98,7 @@ class _Timings:
 
     def progress(self, done: int) -> str:
         """One line after ``done`` batches: seconds a batch by part, and the time still to go."""
-        timed = max(done - self.warmup * (done > self.warmup), 1)
+        timed = max(done - self.warmup, 1)
         total = (time.perf_counter() - self.started) / timed
         remaining = datetime.timedelta(seconds=int(total * (self.num_batches - done)))
         return (

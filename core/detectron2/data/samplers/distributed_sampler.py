@@ -155,7 +155,7 @@ class RepeatFactorTrainingSampler(_EndlessSampler):
         image_count = Counter(itertools.chain.from_iterable(categories))
 
         def factor(category: int) -> float:
-            ratio = repeat_thresh * len(dataset_dicts) / image_count[category]
+            ratio = repeat_thresh / (image_count[category] / len(dataset_dicts))
             return max(1.0, math.sqrt(ratio) if sqrt else ratio)
 
         factors = {category: factor(category) for category in image_count}

@@ -72,8 +72,6 @@ def find_top_rpn_proposals(
         FloatingPointError: a box or score is not finite while training (at test time such boxes
             are left out).
     """
-    # A result that is not cut to post_nms_topk per level first is what FPN training needs: the
-    # levels compete. In training, too, the cut is per image and not per batch.
     boxes, logits, levels = _best_of_each_level(proposals, pred_objectness_logits, pre_nms_topk)
     results = []
     for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=True):
@@ -82,6 +80,7 @@ def find_top_rpn_proposals(
         clipped.clip(size)
         large = clipped.nonempty(threshold=min_box_size)
         clipped, scores, level = clipped[large], scores[large], level[large]
+        # The levels compete for the places that are left: the cut is per image, not per level.
         keep = batched_nms(clipped.tensor, scores, level, nms_thresh)[: int(post_nms_topk)]
         results.append(
             Instances(size, proposal_boxes=clipped[keep], objectness_logits=scores[keep])

@@ -148,7 +148,7 @@ class RPN(nn.Module):
         self.pre_nms_topk = dict(zip((True, False), pre_nms_topk, strict=True))
         self.post_nms_topk = dict(zip((True, False), post_nms_topk, strict=True))
         self.nms_thresh, self.min_box_size = nms_thresh, float(min_box_size)
-        if not isinstance(loss_weight, dict):
+        if isinstance(loss_weight, (int, float)):
             loss_weight = dict.fromkeys(("loss_rpn_cls", "loss_rpn_loc"), loss_weight)
         self.loss_weight = loss_weight
         self.box_reg_loss_type, self.smooth_l1_beta = box_reg_loss_type, smooth_l1_beta
