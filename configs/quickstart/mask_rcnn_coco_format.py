@@ -10,9 +10,10 @@ from detectron2.config import LazyCall as L
 from projects_ext.data import count_categories
 from projects_ext.evaluation import PredictionPictures
 
-from ..common.data.coco_format import dataloader
+from ..common.data.coco_format import data, dataloader
 from ..common.models.mask_rcnn_small import model
 from ..common.optim import AdamW as optimizer
+from ..common.schedules import cosine as lr_multiplier
 from ..common.train import train
 
 model.roi_heads.num_classes = L(count_categories)(json_file="${data.train_json}")

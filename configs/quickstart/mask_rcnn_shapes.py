@@ -9,7 +9,7 @@ from pathlib import Path
 from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
 
-from .mask_rcnn_coco_format import data, dataloader, train
+from .mask_rcnn_coco_format import data, dataloader, lr_multiplier, model, optimizer, train
 
 shapes = Path(__file__).parents[2] / "datasets" / "shapes"
 data.train_json = str(shapes / "annotations" / "instances_train.json")

@@ -67,7 +67,7 @@ class Trainer(DefaultTrainer):
         return getattr(self, "_last_eval_results", None)
 
     def build_hooks(self) -> list[hooks.HookBase]:
-        """Timing, learning rate, checkpoints, evaluation, best checkpoint, writers, in this order."""
+        """Timing, learning rate, checkpoints, evaluation, best checkpoint, writers."""
         train = self.cfg.train
         main_process = comm.is_main_process()
         built: list[hooks.HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]
