@@ -33,6 +33,7 @@ class MapDataset(data.Dataset):
     """
 
     def __new__(cls, dataset: Any, map_func: Callable[[Any], Any]) -> Any:
+        """A map-style or an iterable data set, which have different base classes."""
         if isinstance(dataset, data.IterableDataset):
             return _MapIterableDataset(dataset, map_func)
         return super().__new__(cls)
@@ -107,7 +108,7 @@ class _TorchSerializedList:
             raise IndexError(f"Index {idx} is out of range for a data set of {size} elements.")
         position = int(idx) % size
         begin = int(self._ends[position - 1]) if position else 0
-        return pickle.loads(memoryview(self._bytes[begin : self._ends[position]].numpy()))
+        return pickle.loads(self._bytes[begin : self._ends[position]].numpy().data)
 
 
 class DatasetFromList(data.Dataset):

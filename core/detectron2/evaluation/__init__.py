@@ -1,4 +1,4 @@
-"""From predictions to metrics: the evaluation loop and the evaluators of detection and segmentation."""
+"""From predictions to metrics: the evaluation loop, and evaluators for both tasks."""
 
 from detectron2.evaluation.cityscapes_evaluation import (
     CityscapesInstanceEvaluator,

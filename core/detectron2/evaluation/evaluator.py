@@ -21,7 +21,7 @@ PROGRESS_SECONDS = 5  # time between two lines of progress
 class DatasetEvaluator:
     """What turns the pairs (inputs, outputs) of a model into metrics.
 
-    The loop calls :meth:`reset` once, :meth:`process` once a batch, and :meth:`evaluate` at the end.
+    The loop calls :meth:`reset` once, :meth:`process` once a batch, :meth:`evaluate` at the end.
     """
 
     def reset(self) -> None:
@@ -102,8 +102,10 @@ class _Timings:
         total = (time.perf_counter() - self.started) / timed
         remaining = datetime.timedelta(seconds=int(total * (self.num_batches - done)))
         return (
-            f"Inference done {done}/{self.num_batches}. Dataloading: {self.data / timed:.4f} s/iter. "
-            f"Inference: {self.compute / timed:.4f} s/iter. Eval: {self.evaluation / timed:.4f} s/iter. "
+            f"Inference done {done}/{self.num_batches}. "
+            f"Dataloading: {self.data / timed:.4f} s/iter. "
+            f"Inference: {self.compute / timed:.4f} s/iter. "
+            f"Eval: {self.evaluation / timed:.4f} s/iter. "
             f"Total: {total:.4f} s/iter. ETA={remaining}"
         )
 
@@ -205,7 +207,7 @@ def _run(
 
 @contextmanager
 def inference_context(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the length of a ``with`` block; the former mode returns even on errors."""
+    """Evaluation mode for a ``with`` block; the former mode returns even on errors."""
     was_training = model.training
     model.eval()
     try:

@@ -60,7 +60,7 @@ def verify_results(cfg: Any, results: Mapping[str, Mapping[str, float]]) -> bool
 
 
 def flatten_results_dict(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the keys of nested mappings with "/": ``{"bbox": {"AP": 1}}`` becomes ``{"bbox/AP": 1}``.
+    """Join nested keys with "/": ``{"bbox": {"AP": 1}}`` becomes ``{"bbox/AP": 1}``.
 
     Args:
         results: mappings nested to any depth.
@@ -68,7 +68,9 @@ def flatten_results_dict(results: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in results.items():
         if isinstance(value, Mapping):
-            flat.update((f"{key}/{inner}", leaf) for inner, leaf in flatten_results_dict(value).items())
+            flat.update(
+                (f"{key}/{inner}", leaf) for inner, leaf in flatten_results_dict(value).items()
+            )
         else:
             flat[key] = value
     return flat

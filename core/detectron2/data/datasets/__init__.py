@@ -1,0 +1,22 @@
+"""Loaders of data set formats, and the built-in data sets."""
+
+from . import builtin
+from .coco import (
+    convert_to_coco_dict,
+    convert_to_coco_json,
+    load_coco_json,
+    load_sem_seg,
+    register_coco_instances,
+)
+from .coco_panoptic import register_coco_panoptic, register_coco_panoptic_separated
+
+__all__ = [
+    "builtin",
+    "convert_to_coco_dict",
+    "convert_to_coco_json",
+    "load_coco_json",
+    "load_sem_seg",
+    "register_coco_instances",
+    "register_coco_panoptic",
+    "register_coco_panoptic_separated",
+]

@@ -1,0 +1,86 @@
+"""Registers the built-in data sets, below the folder $DETECTRON2_DATASETS (default "datasets").
+
+Registration reads no file; a data set is looked for when it is first used.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
+
+from .builtin_meta import _get_builtin_metadata
+from .cityscapes import load_cityscapes_instances, load_cityscapes_semantic
+from .coco import load_sem_seg, register_coco_instances
+
+# Name: (folder of the images, annotation file), below coco/.
+_COCO_SPLITS = {
+    "coco_2014_train": ("train2014", "instances_train2014"),
+    "coco_2014_val": ("val2014", "instances_val2014"),
+    "coco_2014_minival": ("val2014", "instances_minival2014"),
+    "coco_2014_valminusminival": ("val2014", "instances_valminusminival2014"),
+    "coco_2017_train": ("train2017", "instances_train2017"),
+    "coco_2017_val": ("val2017", "instances_val2017"),
+    "coco_2017_test": ("test2017", "image_info_test2017"),
+    "coco_2017_test-dev": ("test2017", "image_info_test-dev2017"),
+    "coco_2017_val_100": ("val2017", "instances_val2017_100"),
+}
+
+
+def register_all_coco(root: str) -> None:
+    """Register the instance annotations of COCO, expected in ``root/coco``."""
+    base = os.path.join(root, "coco")
+    for name, (images, json_name) in _COCO_SPLITS.items():
+        json_file = os.path.join(base, "annotations", f"{json_name}.json")
+        meta = _get_builtin_metadata("coco")
+        register_coco_instances(name, meta, json_file, os.path.join(base, images))
+
+
+def register_all_cityscapes(root: str) -> None:
+    """Register the fine annotations of Cityscapes, expected in ``root/cityscapes``.
+
+    Semantic segmentation reads ``*_labelTrainIds.png``, which cityscapesscripts makes.
+    """
+    tasks = {
+        "instance_seg": (load_cityscapes_instances, "cityscapes_instance", {}),
+        "sem_seg": (load_cityscapes_semantic, "cityscapes_sem_seg", {"ignore_label": 255}),
+    }
+    meta = _get_builtin_metadata("cityscapes")
+    for split in ("train", "val", "test"):
+        folders = {
+            "image_dir": os.path.join(root, "cityscapes", "leftImg8bit", split, ""),
+            "gt_dir": os.path.join(root, "cityscapes", "gtFine", split, ""),
+        }
+        for task, (load, evaluator_type, extra) in tasks.items():
+            name = f"cityscapes_fine_{task}_{split}"
+            DatasetCatalog.register(name, partial(load, **folders))
+            entry = MetadataCatalog.get(name)
+            entry.set(evaluator_type=evaluator_type, **folders, **meta, **extra)
+
+
+def register_all_ade20k(root: str) -> None:
+    """Register ADE20K scene parsing, expected in ``root/ADEChallengeData2016``.
+
+    Labels are read from ``annotations_detectron2``, where 0 to 149 are the classes and 255 is
+    "ignore"; the published files count from 1 and use 0.
+    """
+    base = os.path.join(root, "ADEChallengeData2016")
+    for split, folder in (("train", "training"), ("val", "validation")):
+        image_root = os.path.join(base, "images", folder)
+        gt_root = os.path.join(base, "annotations_detectron2", folder)
+        name = f"ade20k_sem_seg_{split}"
+        DatasetCatalog.register(name, partial(load_sem_seg, gt_root, image_root))
+        MetadataCatalog.get(name).set(
+            image_root=image_root,
+            sem_seg_root=gt_root,
+            evaluator_type="sem_seg",
+            ignore_label=255,
+            **_get_builtin_metadata("ade20k_sem_seg"),
+        )
+
+
+_root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+register_all_coco(_root)
+register_all_cityscapes(_root)
+register_all_ade20k(_root)

@@ -1,0 +1,102 @@
+"""Images of several sizes in one padded batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+
+class ImageList:
+    """A batch whose images were padded on the right and at the bottom to one size.
+
+    Attributes:
+        tensor: shape (N, H, W) or (N, C, H, W).
+        image_sizes: (height, width) of each image before padding, in pixels.
+    """
+
+    def __init__(self, tensor: torch.Tensor, image_sizes: list[tuple[int, int]]) -> None:
+        """Wraps an already padded batch; see :meth:`from_tensors` to make one."""
+        self.tensor = tensor
+        self.image_sizes = image_sizes
+
+    def __len__(self) -> int:
+        return len(self.image_sizes)
+
+    def __getitem__(self, idx: int) -> torch.Tensor:
+        """One image without its padding: a view of shape (H, W) or (C, H, W)."""
+        height, width = self.image_sizes[idx]
+        return self.tensor[idx, ..., :height, :width]
+
+    def to(self, *args: Any, **kwargs: Any) -> "ImageList":
+        """The batch after ``tensor.to(...)`` with the same arguments."""
+        return ImageList(self.tensor.to(*args, **kwargs), self.image_sizes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batch lives."""
+        return self.tensor.device
+
+    @staticmethod
+    def from_tensors(
+        tensors: Sequence[torch.Tensor],
+        size_divisibility: int = 0,
+        pad_value: float = 0.0,
+        padding_constraints: Mapping[str, int] | None = None,
+    ) -> "ImageList":
+        """Pads images to a common size and stacks them.
+
+        Args:
+            tensors: images of shape (Hi, Wi) or (C, Hi, Wi), all with the same C.
+            size_divisibility: height and width of the batch become multiples of this number (the
+                largest stride of the backbone); 0 and 1 ask for nothing.
+            pad_value: what stands in the padding.
+            padding_constraints: a backbone's wishes. ``square_size`` > 0 asks for a square batch of
+                that side; ``size_divisibility`` takes the place of the argument.
+
+        Raises:
+            ValueError: no images, different leading shapes, or an image exceeds ``square_size``.
+            TypeError: an element is not a tensor.
+        """
+        _check_images(tensors)
+        image_sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in tensors]
+        constraints = padding_constraints or {}
+        multiple = constraints.get("size_divisibility", size_divisibility)
+        batch_size = _padded_size(image_sizes, constraints.get("square_size", 0), multiple)
+
+        first = tensors[0]
+        batch = first.new_full((len(tensors), *first.shape[:-2], *batch_size), pad_value)
+        for image, slot, (height, width) in zip(tensors, batch, image_sizes, strict=True):
+            slot[..., :height, :width].copy_(image)
+        return ImageList(batch.contiguous(), image_sizes)
+
+
+def _check_images(tensors: Sequence[torch.Tensor]) -> None:
+    """Raises unless ``tensors`` can share one batch."""
+    if len(tensors) == 0:
+        raise ValueError("ImageList.from_tensors needs at least one image")
+    for image in tensors:
+        if not isinstance(image, torch.Tensor):
+            raise TypeError(f"ImageList.from_tensors expects tensors, got a {type(image).__name__}")
+        if image.shape[:-2] != tensors[0].shape[:-2]:
+            raise ValueError(
+                "the images of a batch must agree in all dimensions but height and width, got "
+                f"{tuple(tensors[0].shape)} and {tuple(image.shape)}"
+            )
+
+
+def _padded_size(
+    image_sizes: Sequence[tuple[int, int]], square_size: int, multiple: int
+) -> tuple[int, int]:
+    """(height, width) that holds all images and meets the constraints."""
+    height = max(size[0] for size in image_sizes)
+    width = max(size[1] for size in image_sizes)
+    if square_size > 0:
+        if max(height, width) > square_size:
+            raise ValueError(
+                f"an image of {height}x{width} does not fit into the square of side {square_size} "
+                "that the backbone asks for: resize images below that, or enlarge square_size"
+            )
+        height = width = square_size
+    if multiple > 1:
+        height, width = (-(-side // multiple) * multiple for side in (height, width))
+    return height, width

@@ -1,0 +1,1 @@
+"""Small services that the rest of the library stands on: logging, events, files, processes."""

@@ -1,0 +1,495 @@
+"""Pictures of predictions and of annotations: boxes, masks, label maps and text on an image."""
+
+from collections.abc import Sequence
+from enum import Enum, unique
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from detectron2.data import MetadataCatalog
+from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
+from detectron2.utils._drawing import Color, Rect, VisImage
+from detectron2.utils._masks import GenericMask, interior_point
+from detectron2.utils.colormap import colormap, random_color
+from detectron2.utils.file_io import PathManager
+
+__all__ = ["ColorMode", "GenericMask", "VisImage", "Visualizer", "random_color"]
+
+OFF_WHITE = (1.0, 1.0, 240 / 255)
+SMALLEST_FONT = 12  # pixels of the picture: what can still be read
+_LEFT_OUT = {
+    "draw_and_connect_keypoints": "keypoints",
+    "draw_rotated_box_with_label": "rotated boxes",
+    "overlay_rotated_instances": "rotated boxes",
+    "draw_panoptic_seg": "panoptic segmentation",
+    "draw_panoptic_seg_predictions": "panoptic segmentation",
+}
+
+
+@unique
+class ColorMode(Enum):
+    """How colours are chosen for instances.
+
+    ``IMAGE``: a different one for each instance. ``SEGMENTATION``: that of the class, where the
+    metadata has ``thing_colors``. ``IMAGE_BW``: as ``IMAGE``, with the rest of the image in grey.
+    """
+
+    IMAGE = 0
+    SEGMENTATION = 1
+    IMAGE_BW = 2
+
+
+def _create_text_labels(
+    classes: Sequence[int] | None,
+    scores: Any,
+    class_names: Sequence[str] | None,
+    is_crowd: Sequence[Any] | None = None,
+) -> list[str] | None:
+    """Labels such as "person 95%" or "person|crowd"; None where there is nothing to write."""
+    labels = None
+    if classes is not None:
+        labels = [
+            class_names[i] if class_names and i < len(class_names) else str(i) for i in classes
+        ]
+    if scores is not None:
+        percent = [f"{100 * float(score):.0f}%" for score in scores]
+        labels = (
+            percent
+            if labels is None
+            else [f"{a} {b}" for a, b in zip(labels, percent, strict=True)]
+        )
+    if labels is not None and is_crowd is not None:
+        labels = [f"{a}|crowd" if crowd else a for a, crowd in zip(labels, is_crowd, strict=True)]
+    return labels
+
+
+class Visualizer:
+    """Draws on a copy of an image; every method returns the :class:`VisImage` drawn on.
+
+    Coordinates are pixels of the image, whatever the scale of the picture.
+
+    Args:
+        img_rgb: (H, W, 3) RGB, values in [0, 255]; a grey (H, W) image works too.
+        metadata: of the data set: ``thing_classes``, ``thing_colors``, ``stuff_classes``,
+            ``stuff_colors`` are used where it has them.
+        scale: size of the picture relative to the image; larger than 1 for small images.
+        instance_mode: how instances are coloured.
+        font_size_scale: factor on the size of all text.
+    """
+
+    def __init__(
+        self,
+        img_rgb: Any,
+        metadata: Any = None,
+        scale: float = 1.0,
+        instance_mode: ColorMode = ColorMode.IMAGE,
+        font_size_scale: float = 1.0,
+    ) -> None:
+        image = np.clip(np.asarray(img_rgb), 0, 255).astype(np.uint8)
+        if image.ndim == 2:
+            image = np.repeat(image[..., None], 3, axis=2)
+        self.img = image
+        self.metadata = MetadataCatalog.get("__nonexist__") if metadata is None else metadata
+        self.output = VisImage(self.img, scale=scale)
+        self.cpu_device = torch.device("cpu")
+        side = float(np.sqrt(self.output.height * self.output.width))
+        self._default_font_size = max(side / 65, SMALLEST_FONT / scale) * font_size_scale
+        self._instance_mode = instance_mode
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is left out of this implementation on purpose."""
+        what = (
+            f"; it draws no {_LEFT_OUT[name]}, for which use upstream" if name in _LEFT_OUT else ""
+        )
+        raise AttributeError(f"detectron2-core's Visualizer has no {name}{what}.")
+
+    # Whole predictions and annotations.
+
+    def draw_instance_predictions(self, predictions: Instances, jittering: bool = True) -> VisImage:
+        """Draw the detections of an image.
+
+        Args:
+            predictions: with any of ``pred_boxes``, ``pred_masks`` (N, H, W), ``scores``,
+                ``pred_classes``.
+            jittering: vary the classes' colours a little from instance to instance, in the mode
+                ``SEGMENTATION``.
+        """
+        found = predictions.to(self.cpu_device)
+        boxes = found.pred_boxes if found.has("pred_boxes") else None
+        scores = found.scores.tolist() if found.has("scores") else None
+        classes = found.pred_classes.tolist() if found.has("pred_classes") else None
+        masks = None
+        if found.has("pred_masks"):
+            pixels = np.asarray(found.pred_masks)
+            masks = [GenericMask(m, self.output.height, self.output.width) for m in pixels]
+        if self._instance_mode is ColorMode.IMAGE_BW:
+            covered = np.any([m.mask for m in masks], axis=0) if masks else None
+            self.output.reset_image(self._create_grayscale_image(covered))
+        return self.overlay_instances(
+            boxes=boxes,
+            masks=masks,
+            labels=_create_text_labels(classes, scores, self.metadata.get("thing_classes")),
+            assigned_colors=self._class_colors(classes, jittering),
+            alpha=0.8 if self._instance_mode is ColorMode.SEGMENTATION else 0.5,
+        )
+
+    def draw_dataset_dict(self, dic: dict[str, Any]) -> VisImage:
+        """Draw the ground truth of an image.
+
+        Args:
+            dic: a data set dict with ``annotations``, and ``sem_seg`` (a label map) or
+                ``sem_seg_file_name``, as far as it has them. Keypoints are not drawn.
+        """
+        annotations = dic.get("annotations")
+        if annotations:
+            self._draw_annotations(annotations)
+        labels = dic.get("sem_seg")
+        if labels is None and "sem_seg_file_name" in dic:
+            with PathManager.open(dic["sem_seg_file_name"], "rb") as file:
+                labels = np.asarray(Image.open(file), dtype=np.int64)
+        if labels is not None:
+            self.draw_sem_seg(labels, area_threshold=0, alpha=0.5)
+        return self.output
+
+    def _draw_annotations(self, annotations: list[dict[str, Any]]) -> None:
+        boxes = None
+        if all("bbox" in a for a in annotations):
+            modes = (a.get("bbox_mode", BoxMode.XYWH_ABS) for a in annotations)
+            boxes = np.array(
+                [
+                    BoxMode.convert([float(x) for x in a["bbox"]], mode, BoxMode.XYXY_ABS)
+                    for a, mode in zip(annotations, modes, strict=True)
+                ]
+            )
+        masks = None
+        if all("segmentation" in a for a in annotations):
+            masks = [a["segmentation"] for a in annotations]
+        classes = [a["category_id"] for a in annotations]
+        crowds = [a.get("iscrowd", 0) for a in annotations]
+        names = self.metadata.get("thing_classes")
+        self.overlay_instances(
+            boxes=boxes,
+            masks=masks,
+            labels=_create_text_labels(classes, None, names, crowds),
+            assigned_colors=self._class_colors(classes, jittering=True),
+        )
+
+    def draw_sem_seg(
+        self,
+        sem_seg: Any,
+        area_threshold: float | None = None,
+        alpha: float = 0.8,
+        draw_text: bool = True,
+        edge_color: Color | None = OFF_WHITE,
+    ) -> VisImage:
+        """Draw a label map, with the name of each class in its largest area.
+
+        Args:
+            sem_seg: (H, W) of contiguous classes; what is no class (such as 255) stays as it is.
+            area_threshold: leave out classes with fewer pixels.
+            alpha: opacity in [0, 1].
+            draw_text: write the names.
+            edge_color: of the outlines; None for no outlines.
+        """
+        labels = np.asarray(sem_seg.cpu() if isinstance(sem_seg, torch.Tensor) else sem_seg)
+        names = self.metadata.get("stuff_classes")
+        colors = self.metadata.get("stuff_colors")
+        present, counts = np.unique(labels, return_counts=True)
+        limit = len(names) if names else 255
+        order = [
+            label
+            for label, count in sorted(
+                zip(present.tolist(), counts.tolist(), strict=True), key=lambda x: -x[1]
+            )
+            if 0 <= label < limit and count >= (area_threshold or 0)
+        ]
+        palette = colormap(rgb=True, maximum=1)
+        drawn = []
+        for label in order:
+            color = palette[label % len(palette)]
+            if colors and label < len(colors):
+                color = np.asarray(colors[label]) / 255
+            drawn.append((label, color))
+            self.draw_binary_mask(labels == label, color, edge_color=edge_color, alpha=alpha)
+        if draw_text:  # at last, so that no area covers another's name
+            for label, color in drawn:
+                text = names[label] if names else str(label)
+                self._draw_text_in_mask(labels == label, text, color)
+        return self.output
+
+    def overlay_instances(
+        self,
+        *,
+        boxes: Any = None,
+        labels: Sequence[str] | None = None,
+        masks: Any = None,
+        keypoints: Any = None,
+        assigned_colors: Sequence[Color] | None = None,
+        alpha: float = 0.5,
+    ) -> VisImage:
+        """Draw N instances, large ones first, and their labels above all of them.
+
+        Args:
+            boxes: ``Boxes`` or (N, 4) of x0, y0, x1, y1.
+            labels: N texts.
+            masks: ``BitMasks``, ``PolygonMasks``, or N masks in any form ``GenericMask`` takes.
+            keypoints: not supported; None.
+            assigned_colors: N colours; by default all differ.
+            alpha: opacity of the masks.
+        """
+        if keypoints is not None:
+            raise NotImplementedError(
+                "detectron2-core's Visualizer draws no keypoints, for which use upstream."
+            )
+        rects = None if boxes is None else self._convert_boxes(boxes)
+        shapes = None if masks is None else self._convert_masks(masks)
+        counts = {len(part) for part in (rects, shapes, labels) if part is not None}
+        assert len(counts) <= 1, f"Boxes, masks and labels differ in number: {sorted(counts)}."
+        num_instances = counts.pop() if counts else 0
+        if not num_instances or (rects is None and shapes is None):
+            return self.output
+        palette = colormap(rgb=True, maximum=1)
+        colors = assigned_colors or [palette[i % len(palette)] for i in range(num_instances)]
+
+        if rects is not None:
+            areas = np.prod(rects[:, 2:] - rects[:, :2], axis=1)
+        else:
+            areas = np.array([shape.area() for shape in shapes or ()])
+        order = np.argsort(-areas, kind="stable").tolist()
+        for i in order:
+            if shapes is not None:
+                self._draw_mask(shapes[i], colors[i], alpha)
+            if rects is not None:
+                self.draw_box(rects[i], edge_color=colors[i], alpha=0.9)
+        if labels is not None:
+            placed: list[Rect] = []
+            for i in reversed(order):  # small instances have the first choice of a place
+                rect = rects[i] if rects is not None else None
+                shape = shapes[i] if shapes is not None else None
+                self._draw_label(labels[i], rect, shape, colors[i], placed)
+        return self.output
+
+    # Single shapes.
+
+    def draw_text(
+        self,
+        text: str,
+        position: Sequence[float],
+        *,
+        font_size: float | None = None,
+        color: Color = "g",
+        horizontal_alignment: str = "center",
+        rotation: float = 0,
+    ) -> VisImage:
+        """Write a line of text on a dark ground; it is moved where it would leave the picture.
+
+        Args:
+            text: one line.
+            position: (x, y) of the text's upper edge.
+            font_size: in pixels of the image; by default it follows from the image's size.
+            color: of the letters, brightened where they could not be read.
+            horizontal_alignment: the part of the upper edge at x: "left", "center", "right".
+            rotation: counter-clockwise, in degrees.
+        """
+        size = self._default_font_size if font_size is None else font_size
+        self.output.text(text, position, size, color, horizontal_alignment, rotation)
+        return self.output
+
+    def draw_box(
+        self, box_coord: Any, alpha: float = 0.5, edge_color: Color = "g", line_style: str = "-"
+    ) -> VisImage:
+        """Draw the outline of a box (x0, y0, x1, y1); ``line_style``: "-", "--", ":" or "-."."""
+        x0, y0, x1, y1 = (float(value) for value in box_coord)
+        outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+        self.output.stroke(outline, edge_color, self._line_width(), alpha, line_style)
+        return self.output
+
+    def draw_circle(
+        self, circle_coord: Sequence[float], color: Color, radius: float = 3
+    ) -> VisImage:
+        """Draw a filled circle around (x, y)."""
+        self.output.disc(circle_coord, radius, color)
+        return self.output
+
+    def draw_line(
+        self,
+        x_data: Sequence[float],
+        y_data: Sequence[float],
+        color: Color,
+        linestyle: str = "-",
+        linewidth: float | None = None,
+    ) -> VisImage:
+        """Draw a line through points.
+
+        Args:
+            x_data: of all points.
+            y_data: of all points.
+            color: of the line.
+            linestyle: "-", "--", ":" or "-.".
+            linewidth: in pixels of the image; by default it follows from the image's size.
+        """
+        width = self._line_width() if linewidth is None else linewidth * self.output.scale
+        points = np.stack([np.asarray(x_data, float), np.asarray(y_data, float)], axis=1)
+        self.output.stroke(points, color, max(width, 1), 1.0, linestyle)
+        return self.output
+
+    def draw_polygon(
+        self, segment: Any, color: Color, edge_color: Color | None = None, alpha: float = 0.5
+    ) -> VisImage:
+        """Fill a polygon, (N, 2) points; its outline has ``edge_color``, by default its colour."""
+        points = np.asarray(segment, dtype=np.float64).reshape(-1, 2)
+        self._draw_polygons([points], color, edge_color, alpha)
+        return self.output
+
+    def draw_binary_mask(
+        self,
+        binary_mask: Any,
+        color: Color | None = None,
+        *,
+        edge_color: Color | None = None,
+        text: str | None = None,
+        alpha: float = 0.5,
+        area_threshold: float | None = 10,
+    ) -> VisImage:
+        """Blend a mask over the picture.
+
+        Args:
+            binary_mask: (H, W) of 0 and 1, at the image's size.
+            color: by default a random one.
+            edge_color: of its outline; None for no outline.
+            text: written in its thickest part.
+            alpha: opacity in [0, 1].
+            area_threshold: a mask of fewer pixels is not drawn.
+        """
+        mask = np.asarray(binary_mask) != 0
+        if not mask.any() or mask.sum() < (area_threshold or 0):
+            return self.output
+        color = random_color(rgb=True, maximum=1) if color is None else color
+        self.output.mask(mask, color, alpha, edge_color, self._edge_width())
+        if text is not None:
+            self._draw_text_in_mask(mask, text, color)
+        return self.output
+
+    def draw_soft_mask(
+        self,
+        soft_mask: Any,
+        color: Color | None = None,
+        *,
+        text: str | None = None,
+        alpha: float = 0.5,
+    ) -> VisImage:
+        """Blend a mask of probabilities, (H, W) in [0, 1]: opaque to ``alpha`` where it is 1."""
+        mask = np.asarray(soft_mask, dtype=np.float64)
+        color = random_color(rgb=True, maximum=1) if color is None else color
+        self.output.mask(mask, color, alpha, None, 0)
+        if text is not None and (mask > 0.5).any():
+            self._draw_text_in_mask(mask > 0.5, text, color)
+        return self.output
+
+    def get_output(self) -> VisImage:
+        """The picture with everything drawn so far."""
+        return self.output
+
+    # Helpers.
+
+    def _line_width(self) -> float:
+        """Of boxes and lines, in pixels of the picture."""
+        return max(self._default_font_size * self.output.scale / 7, 1.0)
+
+    def _edge_width(self) -> float:
+        return self._line_width() / 2
+
+    def _draw_mask(self, shape: GenericMask, color: Color, alpha: float) -> None:
+        if shape.polygons is not None:
+            parts = [polygon.reshape(-1, 2) for polygon in shape.polygons if len(polygon) >= 6]
+            self._draw_polygons(parts, color, None, alpha)
+        else:
+            self.draw_binary_mask(
+                shape.mask, color, edge_color=color, alpha=alpha, area_threshold=0
+            )
+
+    def _draw_polygons(
+        self, parts: list[np.ndarray], color: Color, edge_color: Color | None, alpha: float
+    ) -> None:
+        self.output.fill(parts, color, alpha)
+        for part in parts:
+            closed = np.concatenate([part, part[:1]])
+            edge = color if edge_color is None else edge_color
+            self.output.stroke(closed, edge, max(self._edge_width(), 1))
+
+    def _draw_text_in_mask(self, mask: np.ndarray, text: str, color: Color) -> None:
+        x, y = interior_point(mask)
+        height = self.output.text_size(text, self._default_font_size)[1]
+        self.draw_text(text, (x, y - height / 2), color=color)
+
+    def _draw_label(
+        self,
+        text: str,
+        box: np.ndarray | None,
+        shape: GenericMask | None,
+        color: Color,
+        placed: list[Rect],
+    ) -> None:
+        """Write a label at its instance, beside those in ``placed``, to which it is added."""
+        if box is None:
+            assert shape is not None
+            if shape.area():
+                self._draw_text_in_mask(shape.mask.astype(bool), text, color)
+            return
+        wide, high = self.output.text_size(text, self._default_font_size)
+        x0, y0, x1, y1 = box.tolist()
+        left = min(max(x0, 0), max(self.output.width - wide, 0))
+        right = min(max(x1 - wide, 0), max(self.output.width - wide, 0))
+        tops = [
+            top for top in (y0 - high, y0, y1, y1 - high) if 0 <= top <= self.output.height - high
+        ]
+        choices = [
+            (x, top, x + wide, top + high) for x in (left, right) for top in tops or [max(y0, 0)]
+        ]
+        free = (rect for rect in choices if not any(_overlap(rect, other) for other in placed))
+        rect = next(free, choices[0])
+        placed.append(rect)
+        self.draw_text(text, rect[:2], color=color, horizontal_alignment="left")
+
+    def _class_colors(self, classes: list[int] | None, jittering: bool) -> list[Color] | None:
+        """The classes' own colours in the mode SEGMENTATION, otherwise None."""
+        colors = self.metadata.get("thing_colors")
+        if self._instance_mode is not ColorMode.SEGMENTATION or not colors or classes is None:
+            return None
+        own = [np.asarray(colors[category], dtype=np.float64) / 255 for category in classes]
+        return [self._jitter(color) if jittering else color for color in own]
+
+    def _jitter(self, color: np.ndarray) -> np.ndarray:
+        """A colour near the given one, both in [0, 1]."""
+        return np.clip(color + np.random.uniform(-0.12, 0.12, size=3), 0, 1)
+
+    def _create_grayscale_image(self, mask: np.ndarray | None = None) -> np.ndarray:
+        """The image in grey, in colour where the mask (H, W) is set."""
+        grey = np.repeat(self.img.mean(axis=2, keepdims=True), 3, axis=2)
+        return grey if mask is None else np.where(np.asarray(mask, bool)[..., None], self.img, grey)
+
+    def _convert_boxes(self, boxes: Any) -> np.ndarray:
+        tensor = boxes.tensor if isinstance(boxes, Boxes) else boxes
+        values = (
+            tensor.detach().cpu().numpy()
+            if isinstance(tensor, torch.Tensor)
+            else np.asarray(tensor)
+        )
+        return values.astype(np.float64).reshape(len(values), 4)
+
+    def _convert_masks(self, masks: Any) -> list[GenericMask]:
+        """Any collection of masks as a list of GenericMask."""
+        size = self.output.height, self.output.width
+        if isinstance(masks, PolygonMasks):
+            masks = masks.polygons
+        elif isinstance(masks, BitMasks):
+            masks = masks.tensor
+        elif isinstance(masks, torch.Tensor):
+            masks = masks.cpu()
+        return [m if isinstance(m, GenericMask) else GenericMask(m, *size) for m in masks]
+
+
+def _overlap(a: Rect, b: Rect) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
