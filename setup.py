@@ -35,5 +35,5 @@ setup(
         # The TensorBoard writer of Detectron2's trainer.
         "tensorboard",
     ],
-    extras_require={"test": TEST, "dev": [*TEST, "ruff", "mypy", "types-tabulate", "types-tqdm"]},
+    extras_require={"test": TEST, "dev": [*TEST, "ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]},
 )

@@ -106,7 +106,8 @@ def replace_file(path: str, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException as error:
         if os.path.exists(unfinished):
             os.unlink(unfinished)
-        # torch.save reports a failing disk as an internal error of its archive writer.
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
+        # Where writing fails, torch.save ends in an internal error of its archive writer.
+        internal = isinstance(error.__context__, OSError) or "PytorchStreamWriter" in str(error)
+        if isinstance(error, RuntimeError) and internal:
             raise OSError(f"{path} could not be written: is the disk full?") from error
         raise

@@ -113,9 +113,9 @@ def read_image(file_name: str, format: str | None = None) -> np.ndarray:
         try:
             image = Image.open(file)
             image.load()
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise OSError(
-                f"The image file '{file_name}' cannot be read; it is truncated or not an image: "
+                f"The image file '{file_name}' cannot be read; it is truncated or not a usable image: "
                 f"{error}"
             ) from error
         return convert_PIL_to_numpy(_upright(image), format)

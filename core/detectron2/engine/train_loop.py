@@ -267,8 +267,12 @@ class SimpleTrainer(TrainerBase):
 
     def _raise_from_thread(self, wait: bool) -> None:
         """Raise what the metrics thread raised; with ``wait``, once all of its work is done."""
-        while self._pending_metrics and (wait or self._pending_metrics[0].done()):
-            self._pending_metrics.pop(0).result()
+        pending = self._pending_metrics
+        while pending and (wait or pending[0].done()):
+            error = pending.pop(0).exception()
+            if error is not None:
+                pending.clear()  # the first one tells what went wrong
+                raise error
 
     def _write_metrics(
         self,

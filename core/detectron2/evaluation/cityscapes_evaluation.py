@@ -6,8 +6,9 @@ import logging
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterable
-from types import ModuleType
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ class CityscapesEvaluator(DatasetEvaluator):
         truths = glob.glob(os.path.join(folder, "*", pattern))
         assert truths, f"There are no ground truth files {folder}/*/{pattern}: check gt_dir."
         predictions = [script.getPrediction(args=args, groundTruthFile=truth) for truth in truths]
-        results = script.evaluateImgLists(predictions, truths, args)
+        with _adapted(script):
+            results = script.evaluateImgLists(predictions, truths, args)
         self._working_dir.cleanup()
         return results
 
@@ -152,6 +154,25 @@ class CityscapesSemSegEvaluator(CityscapesEvaluator):
         }
         metrics = {name: 100.0 * results[source] for name, source in sources.items()}
         return OrderedDict({"sem_seg": metrics})
+
+
+@contextmanager
+def _adapted(script: ModuleType) -> Iterator[None]:
+    """For a ``with`` block: what cityscapesscripts (2.3) needs to run on the newest numpy.
+
+    It calls ``np.in1d``, which is gone. Its json dumps, one of them always into the current folder,
+    fail on numpy's integers; nothing reads them.
+    """
+    old_numpy = SimpleNamespace(**{"in1d": np.isin, **vars(np)})
+    names = {"np": old_numpy, "writeDict2JSON": lambda *_: None}
+    saved = {name: getattr(script, name) for name in names}
+    try:
+        for name, value in names.items():
+            setattr(script, name, value)
+        yield
+    finally:
+        for name, value in saved.items():
+            setattr(script, name, value)
 
 
 def _cityscapes(module: str) -> ModuleType:

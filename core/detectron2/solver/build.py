@@ -55,7 +55,8 @@ def _with_gradient_clipping(
     def step(self: Optimizer, closure: Callable[[], float] | None = None) -> float | None:
         for group in self.param_groups:
             for parameter in group["params"]:
-                clip(parameter)
+                if parameter.grad is not None:
+                    clip(parameter)
         return optimizer_type.step(self, closure)
 
     return type(f"{optimizer_type.__name__}WithGradientClip", (optimizer_type,), {"step": step})
@@ -212,10 +213,12 @@ def reduce_param_groups(params: list[ParamGroup]) -> list[ParamGroup]:
 def _multi_step(cfg: CfgNode) -> ParamScheduler:
     """``SOLVER.GAMMA`` at every one of ``SOLVER.STEPS`` that training reaches."""
     max_iter = cfg.SOLVER.MAX_ITER
-    steps = [step for step in cfg.SOLVER.STEPS if step <= max_iter]
+    steps = [step for step in cfg.SOLVER.STEPS if step < max_iter]
     if len(steps) < len(cfg.SOLVER.STEPS):
         ignored = sorted(set(cfg.SOLVER.STEPS) - set(steps))
-        logger.warning(f"SOLVER.STEPS {ignored} lie beyond SOLVER.MAX_ITER={max_iter}: ignored.")
+        logger.warning(
+            f"SOLVER.STEPS {ignored} are not before SOLVER.MAX_ITER={max_iter}: ignored."
+        )
     values = [cfg.SOLVER.GAMMA**passed for passed in range(len(steps) + 1)]
     return MultiStepParamScheduler(values, num_updates=max_iter, milestones=steps)
 
@@ -230,9 +233,16 @@ def _cosine(cfg: CfgNode) -> ParamScheduler:
     return CosineParamScheduler(1, last)
 
 
+class _FixedGamma(StepWithFixedGammaParamScheduler):
+    """fvcore's, but defined at progress 1 too, where the step after the last iteration asks."""
+
+    def __call__(self, where: float) -> float:
+        return float(super().__call__(min(where, 1 - 2 * self.WHERE_EPSILON)))
+
+
 def _fixed_gamma(cfg: CfgNode) -> ParamScheduler:
     """``SOLVER.GAMMA`` at ``SOLVER.NUM_DECAYS`` evenly spaced steps."""
-    return StepWithFixedGammaParamScheduler(
+    return _FixedGamma(
         1.0,
         gamma=cfg.SOLVER.GAMMA,
         num_decays=cfg.SOLVER.NUM_DECAYS,

@@ -65,8 +65,8 @@ class ImageList:
 
         first = tensors[0]
         batch = first.new_full((len(tensors), *first.shape[:-2], *batch_size), pad_value)
-        for image, slot, (height, width) in zip(tensors, batch, image_sizes, strict=True):
-            slot[..., :height, :width].copy_(image)
+        for index, (height, width) in enumerate(image_sizes):
+            batch[index, ..., :height, :width].copy_(tensors[index])
         return ImageList(batch.contiguous(), image_sizes)
 
 

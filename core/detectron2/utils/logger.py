@@ -27,7 +27,7 @@ _PLAIN_FORMAT = "[%(asctime)s] %(name)s %(levelname)s: %(message)s"
 
 
 class _TerminalFormatter(logging.Formatter):
-    """Coloured lines in which the root logger's name is abbreviated, and warnings stand out."""
+    """Coloured lines; names below the root logger begin abbreviated, and warnings stand out."""
 
     def __init__(self, root_name: str, abbreviation: str) -> None:
         prefix = colored("[%(asctime)s %(name)s]: ", "green")
@@ -37,7 +37,7 @@ class _TerminalFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of ``record``, headed by its level from WARNING on."""
         full_name = record.name
-        if full_name == self._root_name or full_name.startswith(f"{self._root_name}."):
+        if full_name.startswith(f"{self._root_name}."):
             record.name = self._abbreviation + full_name[len(self._root_name) :]
         try:
             line = super().formatMessage(record)

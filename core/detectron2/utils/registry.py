@@ -37,7 +37,7 @@ def locate(name: str) -> Any:
     """
     try:
         return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing a module may raise anything
         if name in vars(builtins):
             return vars(builtins)[name]
         raise ImportError(f"Cannot find '{name}': {_import_failure(name)}.") from error

@@ -2,6 +2,7 @@ import ast
 import builtins
 import logging
 import os
+from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -101,7 +102,7 @@ def test_load_rel_is_relative_to_the_calling_file(tmp_path, write):
     caller = write("caller.py", "from detectron2.config import LazyConfig\n"
                    "def get():\n    return LazyConfig.load_rel('base.py', 'count')\n")  # fmt: skip
     namespace = {}
-    exec(compile(open(caller).read(), caller, "exec"), namespace)
+    exec(compile(Path(caller).read_text(), caller, "exec"), namespace)
     assert namespace["get"]() == 5
 
 

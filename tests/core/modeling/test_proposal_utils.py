@@ -25,7 +25,9 @@ def find(levels, logits, **kwargs) -> Instances:
 
 
 def test_golden():
-    golden = {k: torch.from_numpy(v) for k, v in load_golden("d2_components").items() if "rpn." in k}
+    golden = {
+        k: torch.from_numpy(v) for k, v in load_golden("d2_components").items() if "rpn." in k
+    }
     (found,) = find_top_rpn_proposals(
         [golden["rpn.boxes0"][None], golden["rpn.boxes1"][None]],
         [golden["rpn.logits0"], golden["rpn.logits1"]],

@@ -147,9 +147,7 @@ def test_batch_gives_what_single_images_give():
 
 
 @pytest.mark.parametrize("cascade", [False, True])
-@pytest.mark.parametrize(
-    "boxes", [([], []), (BOXES, []), ([], BOXES[:1]), (BOXES, BOXES)], ids=str
-)
+@pytest.mark.parametrize("boxes", [([], []), (BOXES, []), ([], BOXES[:1]), (BOXES, BOXES)], ids=str)
 def test_training_with_empty_and_half_empty_images(cascade, boxes):
     model = tiny_rcnn(cascade=cascade).train()
     torch.manual_seed(0)

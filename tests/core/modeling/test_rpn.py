@@ -189,8 +189,7 @@ class TestLosses:
     def test_against_a_slow_computation(self):
         losses, storage = self.run()
         rpn = make_rpn(batch_size_per_image=1000)
-        images, features = inputs()
-        maps = list(features.values())
+        maps = list(inputs()[1].values())
         anchors = rpn.anchor_generator(maps)
         labels, boxes = rpn.label_and_sample_anchors(anchors, OBJECTS)
         logit_maps, delta_maps = rpn.rpn_head(maps)

@@ -119,7 +119,7 @@ class RandomResize(Augmentation):
 
     def get_transform(self, image: np.ndarray) -> Transform:
         """A resize of an image of this size."""
-        shape = self.shape_list[np.random.choice(len(self.shape_list))]
+        shape = self.shape_list[int(np.random.choice(len(self.shape_list)))]
         return _resize(image, shape, self.interp)
 
 
@@ -151,11 +151,7 @@ class ResizeShortestEdge(Augmentation):
             )
         self.short_edge_length, self.max_size = lengths, max_size
         self.sample_style, self.interp = sample_style, interp
-
-    @property
-    def is_range(self) -> bool:
-        """Whether lengths are drawn from a range."""
-        return self.sample_style == "range"
+        self.is_range = sample_style == "range"
 
     def _sample_length(self) -> int:
         if self.is_range:

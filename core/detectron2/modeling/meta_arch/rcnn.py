@@ -47,9 +47,7 @@ def _resize_to_output(
     return resized
 
 
-def _register_normalisation(
-    model: nn.Module, mean: Sequence[float], std: Sequence[float]
-) -> None:
+def _register_normalisation(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
     """Buffers ``pixel_mean`` and ``pixel_std`` (C, 1, 1) that checkpoints do not hold."""
     if len(mean) != len(std):
         raise ValueError(f"pixel_mean {tuple(mean)} and pixel_std {tuple(std)} differ in length.")
@@ -63,6 +61,9 @@ class GeneralizedRCNN(nn.Module):
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    # Any module of the right interface will do.
+    proposal_generator: Any
+    roi_heads: Any
 
     @configurable
     def __init__(
@@ -125,7 +126,7 @@ class GeneralizedRCNN(nn.Module):
         if not batched_inputs:
             return
         sample, best = batched_inputs[0], proposals[0].proposal_boxes[:_DRAWN_PROPOSALS]
-        image = convert_image_to_rgb(sample["image"].permute(1, 2, 0), self.input_format)
+        image = convert_image_to_rgb(sample["image"].permute(1, 2, 0), self.input_format or "RGB")
         panels = [
             Visualizer(image, None).overlay_instances(boxes=boxes.to("cpu")).get_image()
             for boxes in (sample["instances"].gt_boxes, best)

@@ -92,7 +92,8 @@ class SemanticSegmentor(nn.Module):
         targets = None
         if "sem_seg" in batched_inputs[0]:
             labels = [x["sem_seg"] for x in batched_inputs]
-            targets = self._batch(labels, self.sem_seg_head.ignore_value).tensor
+            ignored: Any = self.sem_seg_head.ignore_value
+            targets = self._batch(labels, ignored).tensor
         logits, losses = self.sem_seg_head(self.backbone(images.tensor), targets)
         if self.training:
             return losses
@@ -132,7 +133,9 @@ class SemSegFPNHead(nn.Module):
         """
         super().__init__()
         if not input_shape or any(not x.stride or not x.channels for x in input_shape.values()):
-            raise ValueError(f"The head needs features with channels and strides, not {input_shape}.")
+            raise ValueError(
+                f"The head needs features with channels and strides, not {input_shape}."
+            )
         by_stride = sorted(input_shape, key=lambda name: input_shape[name].stride or 0)
         self.in_features = by_stride
         self.common_stride, self.ignore_value = common_stride, ignore_value
@@ -147,7 +150,7 @@ class SemSegFPNHead(nn.Module):
 
     @staticmethod
     def _level(shape: ShapeSpec, dim: int, common_stride: int, norm: Any) -> nn.Sequential:
-        """The layers that bring a feature of ``shape`` to ``dim`` channels and the common stride."""
+        """Layers that bring a feature of ``shape`` to ``dim`` channels and the common stride."""
         stride, channels = shape.stride or common_stride, shape.channels
         doublings = int(math.log2(stride) - math.log2(common_stride))
         layers: list[nn.Module] = []

@@ -19,7 +19,7 @@ _GROUND_TRUTH_PROBABILITY = 1.0 - 1e-10
 def _best_of_each_level(
     boxes: Sequence[Tensor], logits: Sequence[Tensor], limit: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The ``limit`` best boxes of every level, in (N, K, 4), (N, K) scores and (K,) level indices."""
+    """The ``limit`` best of every level: (N, K, 4) boxes, (N, K) logits, (K,) level indices."""
     kept_boxes, kept_logits, kept_levels = [], [], []
     for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits, strict=True)):
         count = min(int(limit), level_logits.shape[1])
@@ -89,7 +89,7 @@ def find_top_rpn_proposals(
 
 
 def add_ground_truth_to_proposals(
-    gt: list[Instances] | list[Boxes], proposals: list[Instances]
+    gt: Sequence[Instances | Boxes], proposals: list[Instances]
 ) -> list[Instances]:
     """Append every image's ground truth boxes to its proposals, with an objectness near 1.
 

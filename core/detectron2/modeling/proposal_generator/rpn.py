@@ -1,4 +1,4 @@
-"""Region proposal network (Ren et al., "Faster R-CNN", https://arxiv.org/abs/1506.01497, section 3).
+"""Region proposal network (Ren et al., "Faster R-CNN", section 3, https://arxiv.org/abs/1506.01497).
 
 Shape legend: N images, L feature levels, level i of Hi x Wi cells with A anchors each, B = 4 box
 parameters. Flattened predictions run over Hi, Wi, A in this order, as the anchors do.
@@ -39,7 +39,7 @@ def build_rpn_head(cfg: CfgNode, input_shape: list[ShapeSpec]) -> nn.Module:
 
 @RPN_HEAD_REGISTRY.register()
 class StandardRPNHead(nn.Module):
-    """3x3 convolutions shared by all levels, then one 1x1 layer for objectness and one for deltas."""
+    """3x3 convolutions shared by all levels, then 1x1 layers for objectness and for deltas."""
 
     @configurable
     def __init__(
@@ -74,21 +74,23 @@ class StandardRPNHead(nn.Module):
                 self.conv.add_module(f"conv{index}", layer)
         self.objectness_logits = nn.Conv2d(channels, num_anchors, 1)
         self.anchor_deltas = nn.Conv2d(channels, num_anchors * box_dim, 1)
-        for layer in (*hidden, self.objectness_logits, self.anchor_deltas):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.01)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: list[ShapeSpec]) -> dict[str, Any]:
         """Constructor arguments from ``cfg.MODEL.RPN`` and the configured anchors."""
         channels = {shape.channels for shape in input_shape}
-        anchors = build_anchor_generator(cfg, input_shape)
+        anchors: Any = build_anchor_generator(cfg, input_shape)
         anchors_per_cell = set(anchors.num_anchors)
         if len(channels) != 1 or len(anchors_per_cell) != 1:
             raise ValueError(
                 "A shared RPN head needs the same number of channels and of anchors on every "
-                f"level; MODEL.RPN.IN_FEATURES has channels {sorted(channels)} and "
-                f"MODEL.ANCHOR_GENERATOR gives {sorted(anchors_per_cell)} anchors."
+                f"level; MODEL.RPN.IN_FEATURES has channels {channels} and "
+                f"MODEL.ANCHOR_GENERATOR gives {anchors_per_cell} anchors."
             )
         return {
             "conv_dims": cfg.MODEL.RPN.CONV_DIMS,
@@ -143,7 +145,7 @@ class RPN(nn.Module):
         self.anchor_matcher, self.box2box_transform = anchor_matcher, box2box_transform
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
-        self.anchor_boundary_thresh = anchor_boundary_thresh
+        self.anchor_boundary_thresh: Any = anchor_boundary_thresh
         # Keyed by self.training.
         self.pre_nms_topk = dict(zip((True, False), pre_nms_topk, strict=True))
         self.post_nms_topk = dict(zip((True, False), post_nms_topk, strict=True))
@@ -312,6 +314,8 @@ class RPN(nn.Module):
         decoded = []
         for level_anchors, deltas in zip(anchors, pred_anchor_deltas, strict=True):
             repeated = level_anchors.tensor.expand(len(deltas), -1, -1)
-            boxes = self.box2box_transform.apply_deltas(deltas.flatten(0, 1), repeated.flatten(0, 1))
+            boxes = self.box2box_transform.apply_deltas(
+                deltas.flatten(0, 1), repeated.flatten(0, 1)
+            )
             decoded.append(boxes.view_as(deltas))
         return decoded

@@ -61,7 +61,9 @@ class CascadeROIHeads(StandardROIHeads):
         self.proposal_matchers = proposal_matchers
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+    def from_config(  # type: ignore[override]
+        cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]
+    ) -> dict[str, Any]:
         """Constructor arguments from ``cfg.MODEL.ROI_BOX_CASCADE_HEAD`` and the usual nodes."""
         arguments = super().from_config(cfg, input_shape)
         del arguments["proposal_matcher"]
@@ -100,7 +102,7 @@ class CascadeROIHeads(StandardROIHeads):
         self, images: ImageList, features: dict[str, Tensor], proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], dict[str, Tensor]]:  # fmt: skip
-        """See :meth:`ROIHeads.forward`; box losses are named by their stage, from ``_stage0`` on."""
+        """See :meth:`ROIHeads.forward`; box losses carry their stage, ``_stage0`` and so on."""
         if not self.training:
             return super().forward(images, features, proposals)
         if targets is None:
@@ -118,7 +120,7 @@ class CascadeROIHeads(StandardROIHeads):
         A detection's score is the mean of the stages' scores for it (section 4.1, "inference");
         its box is that of the last stage.
         """
-        maps = {name: features[name] for name in self.box_in_features}
+        maps = [features[name] for name in self.box_in_features]
         sizes = [x.image_size for x in proposals]
         losses: dict[str, Tensor] = {}
         scores: list[tuple[Tensor, ...]] = []
@@ -146,12 +148,11 @@ class CascadeROIHeads(StandardROIHeads):
         )[0]  # fmt: skip
 
     def _run_stage(
-        self, features: dict[str, Tensor], proposals: list[Instances], stage: int
+        self, features: list[Tensor], proposals: list[Instances], stage: int
     ) -> Predictions:
-        """Pool the proposals and run head and predictor of ``stage``."""
-        maps = [features[name] for name in self.box_in_features]
-        regions = self.box_pooler(maps, [x.proposal_boxes for x in proposals])
-        if regions.requires_grad:
+        """Pool the proposals from the box features and run head and predictor of ``stage``."""
+        regions = self.box_pooler(features, [x.proposal_boxes for x in proposals])
+        if self.training and regions.requires_grad:
             # All stages together reach the backbone with the weight of one head.
             regions.register_hook(lambda gradient: gradient / self.num_cascade_stages)
         return self.box_predictor[stage](self.box_head[stage](regions))
@@ -192,7 +193,7 @@ class CascadeROIHeads(StandardROIHeads):
     def _create_proposals_from_boxes(
         self, boxes: list[Tensor] | tuple[Tensor, ...], image_sizes: list[tuple[int, int]]
     ) -> list[Instances]:
-        """Predicted boxes (Ri, 4) of N images as the next stage's proposals, without their graph."""
+        """Predicted boxes (Ri, 4) of N images as the next stage's proposals, without a graph."""
         proposals = []
         for per_image, size in zip(boxes, image_sizes, strict=True):
             refined = Boxes(per_image.detach())

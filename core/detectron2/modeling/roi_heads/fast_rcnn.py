@@ -108,7 +108,7 @@ def _proposal_boxes(proposals: list[Instances]) -> Tensor:
 
 
 class FastRCNNOutputLayers(nn.Module):
-    """Two linear layers on box features, ``cls_score`` and ``bbox_pred``, with losses and inference.
+    """Two linear layers on box features, ``cls_score`` and ``bbox_pred``; losses and inference.
 
     ``box2box_transform``, ``num_classes`` and the other arguments stay public attributes.
     """
@@ -155,7 +155,9 @@ class FastRCNNOutputLayers(nn.Module):
         self.box2box_transform, self.num_classes = box2box_transform, num_classes
         box_dim = len(getattr(box2box_transform, "weights", (1.0,) * 4))
         self.cls_score = nn.Linear(features, num_classes + 1)
-        self.bbox_pred = nn.Linear(features, box_dim * (1 if cls_agnostic_bbox_reg else num_classes))
+        self.bbox_pred = nn.Linear(
+            features, box_dim * (1 if cls_agnostic_bbox_reg else num_classes)
+        )
         for layer, spread in ((self.cls_score, 0.01), (self.bbox_pred, 0.001)):
             nn.init.normal_(layer.weight, std=spread)
             nn.init.zeros_(layer.bias)
@@ -230,7 +232,9 @@ class FastRCNNOutputLayers(nn.Module):
             classes = cat([x.gt_classes for x in proposals])
             boxes = _proposal_boxes(proposals)
             # Without an object everything is background, and the box loss reads no target.
-            with_targets = [x.gt_boxes if x.has("gt_boxes") else x.proposal_boxes for x in proposals]
+            with_targets = [
+                x.gt_boxes if x.has("gt_boxes") else x.proposal_boxes for x in proposals
+            ]
             truth = cat([x.tensor for x in with_targets])
         else:
             classes = logits.new_empty(0, dtype=torch.int64)
@@ -249,7 +253,7 @@ class FastRCNNOutputLayers(nn.Module):
     def get_fed_loss_classes(
         self, gt_classes: Tensor, num_fed_loss_classes: int, num_classes: int, weight: Tensor
     ) -> Tensor:
-        """The classes that take part in a federated loss: those present, and a sample of the others.
+        """The classes of a federated loss: those that are present, and a sample of the others.
 
         Args:
             gt_classes: (R,) classes, background included.

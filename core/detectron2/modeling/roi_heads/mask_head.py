@@ -59,7 +59,7 @@ def _show_masks(logits: Tensor, truth: Tensor) -> None:
 def mask_rcnn_loss(
     pred_mask_logits: Tensor, instances: list[Instances], vis_period: int = 0
 ) -> Tensor:
-    """Mean binary cross entropy of each region's mask for its own class (section 3, equation of L_mask).
+    """Mean binary cross entropy of each region's mask for its own class (L_mask of section 3).
 
     Args:
         pred_mask_logits: (R, K, S, S).
@@ -154,7 +154,7 @@ class BaseMaskRCNNHead(nn.Module):
 
 
 @ROI_MASK_HEAD_REGISTRY.register()
-class MaskRCNNConvUpsampleHead(BaseMaskRCNNHead, nn.Sequential):
+class MaskRCNNConvUpsampleHead(BaseMaskRCNNHead, nn.Sequential):  # type: ignore[misc]
     """3x3 convolutions, one transposed convolution that doubles the size, one 1x1 predictor.
 
     Layers are named ``mask_fcn1``, ``mask_fcn2``, ..., ``deconv``, ``predictor`` (figure 4 of the
@@ -175,13 +175,15 @@ class MaskRCNNConvUpsampleHead(BaseMaskRCNNHead, nn.Sequential):
             kwargs: for :class:`BaseMaskRCNNHead`.
 
         Raises:
-            ValueError: ``conv_dims`` is empty.
+            ValueError: ``conv_dims`` is empty, or ``input_shape`` has no channels.
         """
         super().__init__(**kwargs)
         if not conv_dims:
             raise ValueError("conv_dims needs at least one entry, for the transposed convolution.")
-        self.conv_norm_relus: list[nn.Module] = []
         channels = input_shape.channels
+        if channels is None:
+            raise ValueError(f"A mask head needs the number of channels, not {input_shape}.")
+        self.conv_norm_relus: list[nn.Module] = []
         *hidden_dims, upsampled = conv_dims
         for number, dim in enumerate(hidden_dims, start=1):
             block = Conv2d(
@@ -198,7 +200,8 @@ class MaskRCNNConvUpsampleHead(BaseMaskRCNNHead, nn.Sequential):
             c2_msra_fill(layer)
         # Small, so that training starts with probabilities near one half.
         nn.init.normal_(self.predictor.weight, std=0.001)
-        nn.init.zeros_(self.predictor.bias)
+        if self.predictor.bias is not None:
+            nn.init.zeros_(self.predictor.bias)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:

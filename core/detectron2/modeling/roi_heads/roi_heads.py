@@ -71,16 +71,17 @@ def _pooling_of(
     """The pooler that config node ``head`` describes (None for type "") and a region's shape."""
     names = cfg.MODEL.ROI_HEADS.IN_FEATURES
     channels = {input_shape[name].channels for name in names}
-    if len(channels) != 1:
+    strides = [input_shape[name].stride for name in names]
+    if len(channels) != 1 or not all(strides):
         raise ValueError(
-            f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} have different numbers of channels, "
-            f"{sorted(channels)}: one head needs one number."
+            f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} need known strides and one number of "
+            f"channels for all; they have {strides} and {channels}."
         )
     side = head.POOLER_RESOLUTION
     shape = ShapeSpec(channels=channels.pop(), height=side, width=side)
     if not head.POOLER_TYPE:
         return None, shape
-    scales = tuple(1.0 / input_shape[name].stride for name in names)
+    scales = tuple(1.0 / stride for stride in strides if stride)
     pooler = ROIPooler(
         output_size=side,
         pooler_type=head.POOLER_TYPE,
@@ -176,7 +177,9 @@ class ROIHeads(nn.Module):
             Proposals of an image without objects have ``gt_classes`` only.
         """
         if self.proposal_matcher is None:
-            raise ValueError("These RoI heads were built without a proposal_matcher: they cannot train.")
+            raise ValueError(
+                "These RoI heads were built without a proposal_matcher: they cannot train."
+            )
         if self.proposal_append_gt:
             proposals = add_ground_truth_to_proposals(targets, proposals)
         sampled, foreground, background = [], 0, 0
@@ -226,6 +229,13 @@ class StandardROIHeads(ROIHeads):
     YAML config builds by overriding ``_init_box_head`` or ``_init_mask_head``.
     """
 
+    # Any module of the right interface will do.
+    box_head: Any
+    box_predictor: Any
+    mask_head: Any
+    mask_in_features: list[str]
+    mask_pooler: Any
+
     @configurable
     def __init__(
         self, *, box_in_features: list[str], box_pooler: ROIPooler, box_head: nn.Module,
@@ -262,13 +272,15 @@ class StandardROIHeads(ROIHeads):
         self.box_predictor = box_predictor
         self.keypoint_on = False
         self.mask_on = mask_in_features is not None
-        if self.mask_on:
+        if mask_in_features is not None:
             self.mask_in_features = mask_in_features
             self.mask_pooler, self.mask_head = mask_pooler, mask_head
         self.train_on_pred_boxes = train_on_pred_boxes
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+    def from_config(  # type: ignore[override]
+        cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]
+    ) -> dict[str, Any]:
         """Constructor arguments from ``cfg.MODEL.ROI_HEADS`` and the nodes of the branches."""
         if cfg.MODEL.get("KEYPOINT_ON", False):
             raise NotImplementedError(
@@ -341,7 +353,9 @@ class StandardROIHeads(ROIHeads):
             ValueError: the boxes or classes are missing.
         """
         if self.training:
-            raise RuntimeError("forward_with_given_boxes is for inference: call model.eval() first.")
+            raise RuntimeError(
+                "forward_with_given_boxes is for inference: call model.eval() first."
+            )
         if not all(x.has("pred_boxes") and x.has("pred_classes") for x in instances):
             raise ValueError("The given instances need the fields pred_boxes and pred_classes.")
         return self._forward_mask(features, instances)
@@ -369,7 +383,9 @@ class StandardROIHeads(ROIHeads):
             # Background has no mask to learn.
             instances = select_foreground_proposals(instances, self.num_classes)[0]
         if self.mask_pooler is None:
-            return self.mask_head({name: features[name] for name in self.mask_in_features}, instances)
+            return self.mask_head(
+                {name: features[name] for name in self.mask_in_features}, instances
+            )
         where = "proposal_boxes" if self.training else "pred_boxes"
         maps = [features[name] for name in self.mask_in_features]
         regions = self.mask_pooler(maps, [x.get(where) for x in instances])
