@@ -68,7 +68,7 @@ def transform_proposals(
     mode = dataset_dict.pop("proposal_bbox_mode")
     corners = BoxMode.convert(dataset_dict.pop("proposal_boxes"), mode, BoxMode.XYXY_ABS)
     logits = dataset_dict.pop("proposal_objectness_logits").astype("float32")
-    boxes = Boxes(transforms.apply_box(corners))
+    boxes = Boxes(transforms.apply_box(np.asarray(corners, dtype=np.float64)))
     boxes.clip(image_shape)
     large = boxes.nonempty(threshold=min_box_size)
     proposals = Instances(image_shape)
@@ -103,7 +103,7 @@ def transform_instance_annotations(
     tfm: Any = T.TransformList(transforms) if isinstance(transforms, (list, tuple)) else transforms
     height, width = image_size
     corners = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
-    box = tfm.apply_box(np.array([corners]))[0]
+    box = tfm.apply_box(np.array([corners], dtype=np.float64))[0]
     annotation["bbox"] = np.minimum(box.clip(min=0), [width, height, width, height])
     annotation["bbox_mode"] = BoxMode.XYXY_ABS
     if "segmentation" in annotation:

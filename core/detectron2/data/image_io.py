@@ -115,8 +115,8 @@ def read_image(file_name: str, format: str | None = None) -> np.ndarray:
             image.load()
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise OSError(
-                f"The image file '{file_name}' cannot be read; it is truncated or not a usable image: "
-                f"{error}"
+                f"The image file '{file_name}' cannot be read; it is truncated or not a usable "
+                f"image: {error}"
             ) from error
         return convert_PIL_to_numpy(_upright(image), format)
 

@@ -27,7 +27,7 @@ def as_rank(monkeypatch, rank, world_size):
 def test_stream_of_a_seed():
     generator = torch.Generator().manual_seed(5)
     epochs = [torch.randperm(7, generator=generator).tolist() for _ in range(3)]
-    assert take(TrainingSampler(7, seed=5), 21) == sum(epochs, [])
+    assert take(TrainingSampler(7, seed=5), 21) == list(itertools.chain(*epochs))
 
 
 def test_without_shuffling():
@@ -83,5 +83,5 @@ def test_inference_shares_are_contiguous_and_complete(monkeypatch, size, world_s
         sampler = InferenceSampler(size)
         shares.append(list(sampler))
         assert len(sampler) == len(shares[-1])
-    assert sum(shares, []) == list(range(size))
+    assert list(itertools.chain(*shares)) == list(range(size))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -195,7 +195,7 @@ def best_run(folder, values, start=0, mode="max", start_hooks=()):
     [
         ("max", [1.0, 3.0, 2.0, 9.0, 2.5], 1),
         ("min", [1.0, 3.0, 0.5, 9.0, 2.5], 2),
-        ("max", [float("nan"), 3.0, float("nan"), 9.0, float("inf")], 1),
+        ("max", [float("nan"), 3.0, float("nan"), 9.0, float("nan")], 1),
         ("max", [1.0, 2.0, 3.0, 9.0, 4.0], 4),
     ],
 )

@@ -74,7 +74,7 @@ def _work(rank, folder):
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
 def test_two_processes_answer_as_one(tmp_path):
     _write(tmp_path)
-    # Forked, the processes need not import everything anew; that is safe with one thread, see conftest.
+    # Forked, they import nothing anew; that is safe with one thread, see conftest.
     torch.multiprocessing.start_processes(
         _work, args=(str(tmp_path),), nprocs=2, start_method="fork"
     )

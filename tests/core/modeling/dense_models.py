@@ -1,6 +1,7 @@
 """Small RetinaNet and FCOS models with procedural weights, and their inputs."""
 
 import torch
+
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import FCOS, FPN, ResNet, RetinaNet
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
@@ -12,7 +13,6 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch.fcos import FCOSHead
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 from detectron2.structures import Boxes, Instances
-
 from tests.procedural import procedural_image, procedural_state
 
 NUM_CLASSES = 6

@@ -1,7 +1,20 @@
+from typing import Any
+
 import pytest
 import torch
 
-from detectron2.modeling.roi_heads import CascadeROIHeads
+from detectron2.config import LazyCall as L
+from detectron2.config import instantiate
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import (
+    CascadeROIHeads,
+    FastRCNNConvFCHead,
+    FastRCNNOutputLayers,
+    MaskRCNNConvUpsampleHead,
+)
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import EventStorage
 from tests.core.modeling.rcnn_models import ground_truth, sample, tiny_rcnn
@@ -123,6 +136,50 @@ def test_whole_model_in_a_batch():
         alone = model([request])[0]["instances"]
         assert len(alone) == len(output["instances"]) > 0
         torch.testing.assert_close(alone.scores, output["instances"].scores, rtol=0, atol=1e-5)
+
+
+def test_lazy_config():
+    def pooler(side: int) -> Any:
+        return L(ROIPooler)(
+            output_size=side, scales=(1 / 4, 1 / 8, 1 / 16, 1 / 32), sampling_ratio=0,
+            pooler_type="ROIAlignV2",
+        )  # fmt: skip
+
+    cfg = L(CascadeROIHeads)(
+        num_classes=3,
+        batch_size_per_image=8,
+        positive_fraction=0.25,
+        box_in_features=["p2", "p3", "p4", "p5"],
+        box_pooler=pooler(7),
+        box_heads=[
+            L(FastRCNNConvFCHead)(
+                input_shape=ShapeSpec(channels=8, height=7, width=7), conv_dims=[4], fc_dims=[16]
+            )
+            for _ in range(2)
+        ],
+        box_predictors=[
+            L(FastRCNNOutputLayers)(
+                input_shape=ShapeSpec(channels=16), num_classes="${...num_classes}",
+                box2box_transform=L(Box2BoxTransform)(weights=(10, 10, 5, 5)),
+                cls_agnostic_bbox_reg=True, loss_weight={"loss_cls": 0.0},
+            )
+            for _ in range(2)
+        ],
+        proposal_matchers=[L(Matcher)(thresholds=[t], labels=[0, 1]) for t in (0.5, 0.6)],
+        mask_in_features=["p2", "p3", "p4", "p5"],
+        mask_pooler=pooler(14),
+        mask_head=L(MaskRCNNConvUpsampleHead)(
+            input_shape=ShapeSpec(channels=8, height=14, width=14), num_classes="${..num_classes}",
+            conv_dims=[8, 8],
+        ),
+    )  # fmt: skip
+    heads = instantiate(cfg).train()
+    images = ImageList(torch.zeros(1, 3, *SIZE), [SIZE])
+    with EventStorage():
+        _, losses = heads(images, features(), [proposals()], [ground_truth(*SIZE, OBJECTS)])
+    assert losses["loss_cls_stage1"].item() == 0
+    assert losses["loss_box_reg_stage1"].item() > 0
+    assert losses["loss_mask"].item() > 0
 
 
 def test_arguments_must_fit(heads):

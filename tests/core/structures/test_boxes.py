@@ -44,13 +44,13 @@ class TestBoxMode:
         ],
     )
     def test_both_ways_keep_type_and_precision_and_leave_the_input_alone(self, box):
-        before = np.array(box).tolist()
+        before = np.asarray(box).tolist()
         sizes = BoxMode.convert(box, XYXY, XYWH)
         assert type(sizes) is type(box)
         assert getattr(sizes, "dtype", None) == getattr(box, "dtype", None)
-        assert np.array(sizes).reshape(-1, 4)[0].tolist() == [1, 2, 2, 3]
-        assert np.array(BoxMode.convert(sizes, XYWH, XYXY)).tolist() == before
-        assert np.array(box).tolist() == before
+        assert np.asarray(sizes).reshape(-1, 4)[0].tolist() == [1, 2, 2, 3]
+        assert np.asarray(BoxMode.convert(sizes, XYWH, XYXY)).tolist() == before
+        assert np.asarray(box).tolist() == before
 
     def test_integers_stay_integers(self):
         assert all(type(x) is int for x in BoxMode.convert([1, 2, 3, 5], XYXY, XYWH))

@@ -111,6 +111,10 @@ def test_no_objects():
 def test_without_fields_there_is_no_length():
     with pytest.raises(NotImplementedError):
         len(Instances((1, 1)))
+
+
+@pytest.mark.core_only(reason="upstream cannot print it")
+def test_without_fields_there_is_a_text():
     assert "num_instances=0" in str(Instances((1, 1)))
 
 
@@ -158,9 +162,11 @@ def test_text_tells_the_fields():
     )
 
 
-@pytest.mark.parametrize(
-    "clone", [copy.deepcopy, copy.copy, lambda x: pickle.loads(pickle.dumps(x))]
-)
+def pickled(instances: Instances) -> Instances:
+    return pickle.loads(pickle.dumps(instances))
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, copy.copy, pickled])
 def test_copies(clone):
     other = clone(three())
     assert other.names == ["a", "b", "c"]

@@ -28,6 +28,8 @@ def convert_to_coco_dict(dataset_name: str) -> dict[str, Any]:
     Category ids are those of the original data set where its metadata has
     ``thing_dataset_id_to_contiguous_id``. ``annotations`` is missing if there are none.
     """
+    records = DatasetCatalog.get(dataset_name)
+    # Loading can enter class names and ids in the metadata, so that is read second.
     metadata = MetadataCatalog.get(dataset_name)
     to_original = {
         contiguous: original
@@ -35,7 +37,7 @@ def convert_to_coco_dict(dataset_name: str) -> dict[str, Any]:
     }
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for index, record in enumerate(DatasetCatalog.get(dataset_name)):
+    for index, record in enumerate(records):
         image_id = record.get("image_id", index)
         size = {"width": int(record["width"]), "height": int(record["height"])}
         images.append({"id": image_id, **size, "file_name": str(record["file_name"])})

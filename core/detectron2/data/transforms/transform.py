@@ -52,7 +52,9 @@ class ResizeTransform(Transform):
         return resize(img, self.new_h, self.new_w, method)
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Scale an N x 2 array of (x, y), in place like fvcore's transforms."""
+        """Scale an N x 2 array of (x, y), in place like fvcore's transforms if it is of floats."""
+        if not np.issubdtype(coords.dtype, np.floating):
+            coords = coords.astype(np.float64)
         coords[:, 0] *= self.new_w / self.w
         coords[:, 1] *= self.new_h / self.h
         return coords

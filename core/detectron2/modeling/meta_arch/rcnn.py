@@ -14,6 +14,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.visualizer import Visualizer
 
 from ..backbone import Backbone, build_backbone
 from ..postprocessing import detector_postprocess
@@ -121,8 +122,6 @@ class GeneralizedRCNN(nn.Module):
         self, batched_inputs: list[dict[str, Any]], proposals: list[Instances]
     ) -> None:
         """Put the first image with its boxes beside its best proposals into the event storage."""
-        from detectron2.utils.visualizer import Visualizer
-
         if not batched_inputs:
             return
         sample, best = batched_inputs[0], proposals[0].proposal_boxes[:_DRAWN_PROPOSALS]

@@ -390,3 +390,7 @@ class StandardROIHeads(ROIHeads):
         maps = [features[name] for name in self.mask_in_features]
         regions = self.mask_pooler(maps, [x.get(where) for x in instances])
         return self.mask_head(regions, instances)
+
+    def _forward_keypoint(self, features: dict[str, Tensor], instances: list[Instances]) -> Any:
+        """The keypoint branch that this class does not have; subclasses may call or define it."""
+        return {} if self.training else instances
