@@ -57,7 +57,7 @@ def outline(kind: str) -> np.ndarray:
 
 def place(kind: str, random: np.random.Generator, height: int, width: int) -> np.ndarray:
     """The outline of ``kind``, turned, stretched and put somewhere in the picture (pixels, xy)."""
-    radius = 0.5 * min(height, width) * math.exp(random.uniform(math.log(0.12), math.log(0.62)))
+    radius = 0.5 * min(height, width) * math.exp(random.uniform(math.log(0.15), math.log(0.65)))
     turn = random.uniform(0, 2 * np.pi)
     stretch = random.uniform(0.75, 1.0)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -134,16 +134,19 @@ class NaiveSyncBatchNorm(nn.BatchNorm2d):
             **kwargs: as for BatchNorm2d.
 
         Raises:
-            ValueError: another ``stats_mode``.
+            ValueError: another ``stats_mode``, or ``momentum=None``.
         """
         super().__init__(*args, **kwargs)
         if stats_mode not in ("", "N"):
             raise ValueError(f"stats_mode of NaiveSyncBatchNorm is '' or 'N', not '{stats_mode}'")
+        if self.momentum is None:
+            raise ValueError("NaiveSyncBatchNorm needs a momentum: it has no cumulative average")
         self._stats_mode = stats_mode
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalises ``input`` (N, C, H, W) by the statistics of all processes."""
-        if comm.get_world_size() == 1 or not self.training:
+        synchronise = self.training and comm.get_world_size() > 1
+        if not synchronise:
             return super().forward(input)
         x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
         mean, mean_of_squares, share = self._global_moments(x)
@@ -191,7 +194,7 @@ class NaiveSyncBatchNorm(nn.BatchNorm2d):
         """Moves the running statistics towards the batch's, by ``momentum * share``."""
         if not self.track_running_stats:
             return
-        step = share * (0.0 if self.momentum is None else self.momentum)
+        step = share * float(self.momentum or 0)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             if running is not None:
                 running += step * (batch - running)
@@ -203,10 +206,9 @@ class LayerNorm(nn.Module):
     def __init__(self, normalized_shape: int, eps: float = 1e-6) -> None:
         """Starts as a plain normalisation of ``normalized_shape`` channels."""
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(normalized_shape))
-        self.bias = nn.Parameter(torch.zeros(normalized_shape))
-        self.eps = eps
-        self.normalized_shape = (normalized_shape,)
+        self.normalized_shape, self.eps = (normalized_shape,), eps
+        for name, start in (("weight", 1.0), ("bias", 0.0)):
+            self.register_parameter(name, nn.Parameter(torch.full((normalized_shape,), start)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalises ``x`` of shape (N, C, H, W)."""
@@ -248,7 +250,8 @@ class CycleBatchNormList(nn.ModuleList):
         self._turn = (self._turn + 1) % len(self)
         out = norm(x)
         if self._affine:
-            out = torch.addcmul(self.bias.view(1, -1, 1, 1), out, self.weight.view(1, -1, 1, 1))
+            weight, bias = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
+            out = weight * out + bias
         return out
 
     def extra_repr(self) -> str:

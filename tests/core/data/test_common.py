@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 
 from detectron2.data import DatasetFromList, MapDataset, ToIterableDataset
 from detectron2.data.common import AspectRatioGroupedDataset
@@ -73,7 +73,9 @@ def test_map_dataset_can_be_pickled():
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_workers_share_the_stream(chunk):
-    dataset = ToIterableDataset(list(range(100, 108)), range(8), shard_chunk_size=chunk)
+    dataset = ToIterableDataset(
+        list(range(100, 108)), SequentialSampler(range(8)), shard_chunk_size=chunk
+    )
     assert len(dataset) == 8
     single = DataLoader(dataset, batch_size=2, num_workers=0)
     double = DataLoader(dataset, batch_size=2, num_workers=2)
@@ -83,7 +85,7 @@ def test_workers_share_the_stream(chunk):
 
 
 def test_unsharded_workers_see_everything():
-    dataset = ToIterableDataset(list(range(4)), range(4), shard_sampler=False)
+    dataset = ToIterableDataset(list(range(4)), SequentialSampler(range(4)), shard_sampler=False)
     seen = [int(x) for x in DataLoader(dataset, batch_size=None, num_workers=2)]
     assert sorted(seen) == [0, 0, 1, 1, 2, 2, 3, 3]
 

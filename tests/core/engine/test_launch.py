@@ -40,11 +40,11 @@ def test_more_processes_than_gpus_are_refused():
 def train_in_parallel(folder):
     """Process r trains on batches of r + 1; at the end process 1 fails."""
     rank = comm.get_rank()
-    model = create_ddp_model(TwoLosses(), broadcast_buffers=False, fp16_compression=rank < 0)
+    model = create_ddp_model(TwoLosses(), broadcast_buffers=False)
     batches = iter(lambda: torch.full((1, 3), float(rank + 1)), None)
     trainer = SimpleTrainer(model, batches, torch.optim.SGD(model.parameters(), 0.01))
     if comm.is_main_process():
-        writer = JSONWriter(f"{folder}/metrics.json")
+        writer = JSONWriter(f"{folder}/metrics.json", window_size=1)
         trainer.register_hooks([hooks.PeriodicWriter([writer], period=1)])
     evaluation = hooks.EvalHook(0, lambda: {"rank": rank})
     trainer.register_hooks([evaluation])
@@ -73,7 +73,7 @@ def test_two_cpu_processes_train_one_model_and_gather_their_losses(tmp_path, mon
     assert [fact["ranks"] for fact in facts] == [[0, 0, 2, 2], [1, 1, 2, 2]]
     assert facts[0]["backend"] == "gloo"
 
-    # The same in one process: each loss is the mean of both batches' losses, and so is the gradient.
+    # The same in one process: each loss, and so the gradient, is the mean over both batches.
     model = TwoLosses()
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
     expected = []

@@ -32,7 +32,7 @@ def test_losses_equal_upstream(norm):
         for with_empty, expected in zip((False, True), UPSTREAM_LOSSES[norm], strict=True):
             losses = model(make_inputs(with_empty))
             assert list(losses) == ["loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr"]
-            assert [float(loss) for loss in losses.values()] == pytest.approx(expected, rel=1e-4)
+            assert [loss.item() for loss in losses.values()] == pytest.approx(expected, rel=1e-4)
     sum(losses.values()).backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {name for name, p in model.named_parameters() if p.requires_grad}
@@ -146,11 +146,12 @@ def test_batch_of_one_equals_its_part_of_a_batch():
     assert len(alone[0]["instances"]) > 5
 
 
+@pytest.mark.core_only(reason="upstream's FCOS fails under autocast")
 def test_bfloat16_autocast():
     model = tiny_fcos().train()
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model(make_inputs())
-    values = [float(loss) for loss in losses.values()]
+    values = [loss.item() for loss in losses.values()]
     assert values == pytest.approx(UPSTREAM_LOSSES[""][0], rel=0.05)
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)

@@ -39,7 +39,7 @@ def test_losses_equal_upstream(norm):
         for with_empty, expected in zip((False, True), UPSTREAM_LOSSES[norm], strict=True):
             losses = model(make_inputs(with_empty))
             assert list(losses) == ["loss_cls", "loss_box_reg"]
-            assert [float(loss) for loss in losses.values()] == pytest.approx(expected, rel=1e-4)
+            assert [loss.item() for loss in losses.values()] == pytest.approx(expected, rel=1e-4)
         assert storage.latest()["num_pos_anchors"][0] > 0
     sum(losses.values()).backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
@@ -93,8 +93,8 @@ def test_losses_equal_a_slow_reference():
         regression += float(torch.where(distance < 0.1, 5 * distance**2, distance - 0.05).sum())
         count += int(foreground.sum())
     normalizer = 0.9 * 100 + 0.1 * count
-    assert float(losses["loss_cls"]) == pytest.approx(classification / normalizer, rel=1e-4)
-    assert float(losses["loss_box_reg"]) == pytest.approx(regression / normalizer, rel=1e-4)
+    assert losses["loss_cls"].item() == pytest.approx(classification / normalizer, rel=1e-4)
+    assert losses["loss_box_reg"].item() == pytest.approx(regression / normalizer, rel=1e-4)
 
 
 def test_labels():
@@ -209,7 +209,7 @@ def test_bfloat16_autocast():
     model = tiny_retinanet().train()
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model(make_inputs())
-    values = [float(loss) for loss in losses.values()]
+    values = [loss.item() for loss in losses.values()]
     assert values == pytest.approx(UPSTREAM_LOSSES[""][0], rel=0.05)
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)

@@ -26,7 +26,7 @@ def build_box_head(cfg: CfgNode, input_shape: ShapeSpec) -> nn.Module:
 class FastRCNNConvFCHead(nn.Sequential):
     """3x3 convolutions, then fully connected layers, each followed by a ReLU.
 
-    "2 FC" is the head of Lin et al., "Feature Pyramid Networks", section 5.2; "4 conv + 1 FC" that
+    "2 FC" is the head of Lin et al., "Feature Pyramid Networks", section 4.2; "4 conv + 1 FC" that
     of Wu and He, "Group Normalization". Layers are named ``conv1``, ``conv2``, ..., ``fc1``, ...
     """
 

@@ -117,8 +117,8 @@ class CascadeROIHeads(StandardROIHeads):
     ) -> Any:  # fmt: skip
         """All stages: a dict of losses while training, otherwise N Instances.
 
-        A detection's score is the mean of the stages' scores for it (section 4.1, "inference");
-        its box is that of the last stage.
+        A detection's score is the mean of the stages' scores for it; its box is that of the last
+        stage.
         """
         maps = [features[name] for name in self.box_in_features]
         sizes = [x.image_size for x in proposals]

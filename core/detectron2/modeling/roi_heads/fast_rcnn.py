@@ -139,7 +139,7 @@ class FastRCNNOutputLayers(nn.Module):
             loss_weight: one factor for both losses, or a factor by name (``loss_cls``,
                 ``loss_box_reg``).
             use_fed_loss: federated loss: of the classes that an image lacks, only some are
-                negative (Zhou et al., https://arxiv.org/abs/2103.07461, section 4).
+                negative (Zhou et al., https://arxiv.org/abs/2103.07461).
             use_sigmoid_ce: a sigmoid for each class in place of the softmax.
             get_fed_loss_cls_weights: gives the (K,) sampling weights of the federated loss.
             fed_loss_num_classes: classes that take part in a federated loss.

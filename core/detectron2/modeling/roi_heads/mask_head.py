@@ -28,11 +28,15 @@ def build_mask_head(cfg: CfgNode, input_shape: Any) -> nn.Module:
     return ROI_MASK_HEAD_REGISTRY.get(cfg.MODEL.ROI_MASK_HEAD.NAME)(cfg, input_shape)
 
 
-def _of_class(logits: Tensor, classes: Tensor) -> Tensor:
-    """(R, K, S, S) -> (R, S, S): of each region the mask of its class, or the only mask."""
+def _of_class(logits: Tensor, instances: list[Instances], field: str) -> Tensor:
+    """(R, K, S, S) -> (R, S, S): of each region the mask of its class, or the only mask.
+
+    The classes are in ``field`` of the instances; a class-agnostic head does without them.
+    """
     if logits.shape[1] == 1:
         return logits[:, 0]
-    return logits[torch.arange(len(logits), device=logits.device), classes.to(logits.device)]
+    classes = cat([per_image.get(field) for per_image in instances]).to(logits.device, torch.int64)
+    return logits[torch.arange(len(logits), device=logits.device), classes]
 
 
 def _log_mask_statistics(logits: Tensor, truth: Tensor) -> None:
@@ -84,8 +88,7 @@ def mask_rcnn_loss(
             for per_image in filled
         ]
     ).to(pred_mask_logits.device)
-    classes = cat([per_image.gt_classes.to(torch.int64) for per_image in filled])
-    logits = _of_class(pred_mask_logits, classes)
+    logits = _of_class(pred_mask_logits, filled, "gt_classes")
     truth_bool = truth if truth.dtype == torch.bool else truth > 0.5
     _log_mask_statistics(logits.detach(), truth_bool)
     if vis_period > 0 and get_event_storage().iter % vis_period == 0:
@@ -103,8 +106,7 @@ def mask_rcnn_inference(pred_mask_logits: Tensor, pred_instances: list[Instances
     """
     if not pred_instances:
         return
-    classes = cat([per_image.pred_classes for per_image in pred_instances])
-    probabilities = _of_class(pred_mask_logits, classes).sigmoid()[:, None]
+    probabilities = _of_class(pred_mask_logits, pred_instances, "pred_classes").sigmoid()[:, None]
     sizes = [len(per_image) for per_image in pred_instances]
     for per_image, masks in zip(pred_instances, probabilities.split(sizes), strict=True):
         per_image.pred_masks = masks

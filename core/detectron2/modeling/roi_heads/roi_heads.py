@@ -326,7 +326,7 @@ class StandardROIHeads(ROIHeads):
         """See :meth:`ROIHeads.forward`."""
         if not self.training:
             detections = self._forward_box(features, proposals)
-            # Masks are predicted on the final boxes, which a cascade of branches could not do.
+            # While training masks learn on proposals; here they are wanted for the final boxes.
             return self.forward_with_given_boxes(features, detections), {}
         if targets is None:
             raise ValueError("RoI heads train only with targets; the inputs have no instances.")
