@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,13 +21,20 @@ from detectron2.engine import (
     default_writers,
     hooks,
 )
-from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
+from detectron2.evaluation import (
+    DatasetEvaluator,
+    DatasetEvaluators,
+    inference_on_dataset,
+    print_csv_format,
+)
 from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
 
 from .overview import describe_model, describe_training_set
 
 logger = logging.getLogger("detectron2.projects_ext")
+
+Evaluators = DatasetEvaluator | Sequence[DatasetEvaluator] | None
 
 
 class Trainer(DefaultTrainer):
@@ -61,7 +69,8 @@ class Trainer(DefaultTrainer):
         if resume and self.checkpointer.has_checkpoint():
             self.start_iter = self.iter + 1
 
-    def train(self) -> OrderedDict[str, Any] | None:
+    # As in DefaultTrainer, the iterations come from the trainer's own state.
+    def train(self) -> OrderedDict[str, Any] | None:  # type: ignore[override]
         """Run the iterations from ``start_iter`` on; return the last evaluation, if any."""
         TrainerBase.train(self, self.start_iter, self.max_iter)
         return getattr(self, "_last_eval_results", None)
@@ -140,7 +149,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(
-        cls, cfg: DictConfig, model: nn.Module, evaluators: DatasetEvaluators | None = None
+        cls, cfg: DictConfig, model: nn.Module, evaluators: Evaluators = None
     ) -> OrderedDict[str, Any]:
         """Evaluate ``model`` on ``dataloader.test``; print the tables and return the metrics.
 
@@ -148,8 +157,11 @@ class Trainer(DefaultTrainer):
             ``{task: {metric: percent}}`` on the main process, ``{}`` on the others.
         """
         loader = cls.build_test_loader(cfg)
-        evaluator = evaluators if evaluators is not None else cls.build_evaluator(cfg)
-        results = inference_on_dataset(model, loader, evaluator)
+        if evaluators is None:
+            evaluators = cls.build_evaluator(cfg)
+        elif not isinstance(evaluators, DatasetEvaluator):
+            evaluators = DatasetEvaluators(list(evaluators))
+        results = inference_on_dataset(model, loader, evaluators)
         if comm.is_main_process():
             print_csv_format(results)
         return results

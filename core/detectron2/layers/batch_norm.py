@@ -203,6 +203,9 @@ class NaiveSyncBatchNorm(nn.BatchNorm2d):
 class LayerNorm(nn.Module):
     """Layer normalisation over the channels of (N, C, H, W), position by position (ConvNeXt)."""
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+
     def __init__(self, normalized_shape: int, eps: float = 1e-6) -> None:
         """Starts as a plain normalisation of ``normalized_shape`` channels."""
         super().__init__()
