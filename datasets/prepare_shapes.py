@@ -15,6 +15,7 @@ has a crowd region. Label maps hold 0 for background, 1 to 5 for the kinds in th
 """
 
 import argparse
+import colorsys
 import json
 import math
 from pathlib import Path
@@ -73,20 +74,32 @@ def rasterise(polygon: np.ndarray, height: int, width: int) -> np.ndarray:
     return coco_mask.decode(rle)[..., 0].astype(bool)
 
 
-def texture(random: np.random.Generator, height: int, width: int, contrast: float) -> np.ndarray:
-    """A picture (H, W, 3) in 0..255: a colour with stripes, checks or blobs, and fine noise."""
+def colour(random: np.random.Generator, kind: str | None) -> np.ndarray:
+    """A colour (3,) in 0..255: greyish for the background, around its own hue for each kind."""
+    if kind is None:
+        hue, saturation = random.uniform(), random.uniform(0.0, 0.25)
+    else:
+        hue = (KINDS.index(kind) / len(KINDS) + random.normal(0, 0.06)) % 1.0
+        saturation = random.uniform(0.35, 0.9)
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, random.uniform(0.4, 0.9)))
+
+
+def texture(
+    random: np.random.Generator, height: int, width: int, kind: str | None = None
+) -> np.ndarray:
+    """A picture (H, W, 3) in 0..255 for the background or a ``kind``: a colour with stripes,
+    checks, blobs or a gradient, and fine noise.
+    """
     rows, columns = np.mgrid[0:height, 0:width] / random.uniform(4, 12)
     turn = random.uniform(0, np.pi)
-    u, v = (
-        columns * np.cos(turn) + rows * np.sin(turn),
-        rows * np.cos(turn) - columns * np.sin(turn),
-    )
+    u = columns * np.cos(turn) + rows * np.sin(turn)
+    v = rows * np.cos(turn) - columns * np.sin(turn)
     patterns = (np.sin(u), np.sign(np.sin(u) * np.sin(v)), np.sin(u) * np.cos(0.7 * v), 0.3 * u)
     pattern = patterns[random.integers(len(patterns))]
     pattern = pattern / max(np.abs(pattern).max(), 1e-6)
-    colour, tint = random.uniform(40, 215, 3), random.uniform(-1, 1, 3)
+    tint = 40 * random.uniform(-1, 1, 3)
     noise = random.normal(0, 6, (height, width, 3))
-    return np.clip(colour + contrast * pattern[..., None] * tint + noise, 0, 255)
+    return np.clip(colour(random, kind) + pattern[..., None] * tint + noise, 0, 255)
 
 
 def visible_polygons(mask: np.ndarray) -> list[list[float]]:
@@ -151,7 +164,7 @@ def draw_scene(random: np.random.Generator, crowd: bool, empty: bool) -> dict[st
     part), ``polygon`` (the outline, None once something hides a part of it) and ``crowd``.
     """
     height, width = (int(16 * random.integers(7, 12)) for _ in range(2))
-    image = texture(random, height, width, contrast=35)
+    image = texture(random, height, width)
     objects: list[dict[str, Any]] = []
     kinds = (
         [] if empty else [KINDS[i] for i in random.integers(len(KINDS), size=random.integers(1, 8))]
@@ -171,7 +184,7 @@ def draw_scene(random: np.random.Generator, crowd: bool, empty: bool) -> dict[st
         for left, other in zip(remaining, objects, strict=True):
             if left.sum() < other["mask"].sum():
                 other.update(mask=left, polygon=None)
-        image[mask] = texture(random, height, width, contrast=60)[mask]
+        image[mask] = texture(random, height, width, kind)[mask]
         objects.append(
             {"kind": kind, "mask": mask, "polygon": polygon, "crowd": False, "area": mask.sum()}
         )
@@ -185,7 +198,7 @@ def _draw_crowd(image: np.ndarray, random: np.random.Generator) -> dict[str, Any
     for _ in range(40):
         centre = random.uniform([6, 6], [width / 2, height / 2])
         mask = rasterise(6 * outline("disc") + centre, height, width)
-        image[mask] = texture(random, height, width, contrast=60)[mask]
+        image[mask] = texture(random, height, width, CROWD_KIND)[mask]
         region |= mask
     return {
         "kind": CROWD_KIND,

@@ -28,7 +28,7 @@ dataloader.evaluator = [
         dataset_name="${dataloader.test.dataset.names}", output_dir="${train.output_dir}"
     ),
 ]
-optimizer.lr = 2e-3
+optimizer.lr = 3e-3
 
 train.update(output_dir="output/coco_format", max_iter=1000, eval_period=500, seed=0)
 train.checkpointer.update(period=500, max_to_keep=2)

@@ -34,10 +34,10 @@ model.proposal_generator.update(
 )
 model.proposal_generator.anchor_generator.sizes = [[16], [32], [64], [128], [256]]
 
-model.roi_heads.batch_size_per_image = 64
+model.roi_heads.batch_size_per_image = 32
 # On the CPU, RoIAlign costs more than the network; bins here are about as small as a cell.
 model.roi_heads.box_pooler.sampling_ratio = 1
 model.roi_heads.mask_pooler.sampling_ratio = 1
-model.roi_heads.box_head.update(conv_dims=[64, 64], fc_dims=[256])
+model.roi_heads.box_head.update(conv_dims=[64], fc_dims=[256])
 model.roi_heads.box_predictor.input_shape.channels = 256
 model.roi_heads.mask_head.update(conv_dims=[64, 64, 64])

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
@@ -19,8 +18,6 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
-from detectron2.data import transforms as T
 from detectron2.data.build import build_detection_test_loader, build_detection_train_loader
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.evaluation.testing import print_csv_format, verify_results
@@ -31,6 +28,8 @@ from detectron2.utils.events import EventWriter
 from detectron2.utils.logger import setup_logger
 
 from . import hooks
+from ._auto_scale import scale_schedule
+from .predictor import DefaultPredictor
 from .setup import create_ddp_model, default_argument_parser, default_setup, default_writers
 from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
 
@@ -44,52 +43,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-class DefaultPredictor:
-    """A configuration's model with its weights, for one image at a time.
-
-    It loads ``MODEL.WEIGHTS``, takes images in BGR order whatever ``INPUT.FORMAT`` is, resizes them
-    as ``INPUT.*_SIZE_TEST`` say and returns predictions in the original image's pixels. For
-    batches, or without resizing, use the model itself.
-
-    Attributes:
-        metadata: of the first data set in ``DATASETS.TEST``, if there is one.
-    """
-
-    def __init__(self, cfg: CfgNode) -> None:
-        if cfg.INPUT.FORMAT not in ("RGB", "BGR"):
-            raise ValueError(f"INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; it is 'RGB' or 'BGR'.")
-        self.cfg = cfg.clone()  # the model may change it
-        self.input_format: str = cfg.INPUT.FORMAT
-        if len(cfg.DATASETS.TEST):
-            self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
-        shortest = cfg.INPUT.MIN_SIZE_TEST
-        self.aug = T.ResizeShortestEdge([shortest, shortest], cfg.INPUT.MAX_SIZE_TEST)
-        self.model = build_model(self.cfg).eval()
-        DetectionCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
-
-    @torch.no_grad()
-    def __call__(self, original_image: np.ndarray) -> dict[str, Any]:
-        """The model's output for an image of shape (height, width, 3), BGR, values 0 to 255.
-
-        Returns:
-            e.g. ``{"instances": Instances}``.
-
-        Raises:
-            ValueError: if the array is not such an image.
-        """
-        shape = np.shape(original_image)
-        if len(shape) != 3 or shape[2] != 3:
-            raise ValueError(
-                f"DefaultPredictor takes images (height, width, 3), got shape {shape}."
-            )
-        image = original_image[:, :, ::-1] if self.input_format == "RGB" else original_image
-        resized = self.aug.get_transform(image).apply_image(image)
-        pixels = torch.as_tensor(resized.astype("float32").transpose(2, 0, 1))
-        sample = {"image": pixels.to(self.cfg.MODEL.DEVICE), "height": shape[0], "width": shape[1]}
-        predictions: dict[str, Any] = self.model([sample])[0]
-        return predictions
 
 
 class _ForwardAfterBackward(HookBase):
@@ -331,35 +284,11 @@ class DefaultTrainer(TrainerBase):
         reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
         if reference in (0, num_workers):
             return cfg
-        if cfg.SOLVER.IMS_PER_BATCH % reference:
-            raise ValueError(
-                f"SOLVER.IMS_PER_BATCH={cfg.SOLVER.IMS_PER_BATCH} is not a multiple of "
-                f"SOLVER.REFERENCE_WORLD_SIZE={reference}."
-            )
-        was_frozen, scale = cfg.is_frozen(), num_workers / reference
-
-        def fewer(iterations: int) -> int:
-            return round(iterations / scale)
-
-        cfg = cfg.clone()
-        cfg.defrost()
-        solver, test = cfg.SOLVER, cfg.TEST
-        solver.REFERENCE_WORLD_SIZE = num_workers
-        solver.IMS_PER_BATCH = round(solver.IMS_PER_BATCH * scale)
-        solver.BASE_LR *= scale
-        solver.STEPS = tuple(map(fewer, solver.STEPS))
-        for node, key in (
-            (solver, "MAX_ITER"),
-            (solver, "WARMUP_ITERS"),
-            (solver, "CHECKPOINT_PERIOD"),
-            (test, "EVAL_PERIOD"),
-        ):
-            node[key] = fewer(node[key])
+        scaled = scale_schedule(cfg, num_workers)
+        solver = scaled.SOLVER
         logger.info(
             f"Auto-scaled from {reference} to {num_workers} processes: "
             f"batch_size={solver.IMS_PER_BATCH}, learning_rate={solver.BASE_LR}, "
             f"max_iter={solver.MAX_ITER}, warmup={solver.WARMUP_ITERS}."
         )
-        if was_frozen:
-            cfg.freeze()
-        return cfg
+        return scaled

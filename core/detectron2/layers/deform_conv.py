@@ -18,19 +18,10 @@ class _DeformableBase(nn.Module):
     bias: nn.Parameter | None
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        deformable_groups: int = 1,
-        bias: bool = False,
-        norm: nn.Module | None = None,
-        activation: Activation = None,
-    ) -> None:
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1,
+        padding: Size = 0, dilation: Size = 1, groups: int = 1, deformable_groups: int = 1,
+        bias: bool = False, norm: nn.Module | None = None, activation: Activation = None,
+    ) -> None:  # fmt: skip
         """Makes the layer.
 
         Args:
@@ -140,19 +131,10 @@ class ModulatedDeformConv(_DeformableBase):
     """A deformable convolution that also weighs each kernel position, place by place."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        deformable_groups: int = 1,
-        bias: bool = True,
-        norm: nn.Module | None = None,
-        activation: Activation = None,
-    ) -> None:
+        self, in_channels: int, out_channels: int, kernel_size: Size, stride: Size = 1,
+        padding: Size = 0, dilation: Size = 1, groups: int = 1, deformable_groups: int = 1,
+        bias: bool = True, norm: nn.Module | None = None, activation: Activation = None,
+    ) -> None:  # fmt: skip
         """As :class:`DeformConv`, but with a bias unless it is declined."""
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation)
         super().__init__(*shape, groups, deformable_groups, bias, norm, activation)

@@ -15,64 +15,22 @@ from fvcore.transforms.transform import (
     VFlipTransform,
 )
 
-from .augmentation import (
-    AugInput,
-    Augmentation,
-    AugmentationList,
-    StandardAugInput,
-    TransformGen,
-    apply_augmentations,
-    apply_transform_gens,
-)
-from .augmentation_impl import (
-    FixedSizeCrop,
-    RandomApply,
-    RandomBrightness,
-    RandomContrast,
-    RandomCrop,
-    RandomCrop_CategoryAreaConstraint,
-    RandomFlip,
-    RandomLighting,
-    RandomResize,
-    RandomSaturation,
-    Resize,
-    ResizeScale,
-    ResizeShortestEdge,
-)
-from .transform import ColorTransform, CropTransform, PILColorTransform, ResizeTransform
+from . import augmentation, augmentation_impl, transform
+from .augmentation import *  # noqa: F403  # its __all__ is part of this one's
+from .augmentation_impl import *  # noqa: F403
+from .transform import *  # noqa: F403
 
 __all__ = [
-    "AugInput",
-    "Augmentation",
-    "AugmentationList",
     "BlendTransform",
-    "ColorTransform",
-    "CropTransform",
-    "FixedSizeCrop",
     "GridSampleTransform",
     "HFlipTransform",
     "NoOpTransform",
-    "PILColorTransform",
     "PadTransform",
-    "RandomApply",
-    "RandomBrightness",
-    "RandomContrast",
-    "RandomCrop",
-    "RandomCrop_CategoryAreaConstraint",
-    "RandomFlip",
-    "RandomLighting",
-    "RandomResize",
-    "RandomSaturation",
-    "Resize",
-    "ResizeScale",
-    "ResizeShortestEdge",
-    "ResizeTransform",
     "ScaleTransform",
-    "StandardAugInput",
     "Transform",
-    "TransformGen",
     "TransformList",
     "VFlipTransform",
-    "apply_augmentations",
-    "apply_transform_gens",
 ]
+__all__ += augmentation.__all__
+__all__ += augmentation_impl.__all__
+__all__ += transform.__all__

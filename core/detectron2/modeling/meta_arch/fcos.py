@@ -152,15 +152,10 @@ class FCOS(DenseDetector):
     def label_anchors(
         self, anchors: list[Boxes], gt_instances: list[Instances]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Assign the ground truth of every image to the locations.
+        """Assign the ground truth of every image to the R locations.
 
-        Args:
-            anchors: one entry a level, together R.
-            gt_instances: one an image, with ``gt_boxes`` and ``gt_classes``.
-
-        Returns:
-            an image each: labels (R,), a class or K for background; boxes (R, 4), meaningful
-            only for foreground.
+        It takes and gives what ``RetinaNet.label_anchors`` does, but ignores no location: a label
+        is a class, or K for background.
         """
         labels, boxes = [], []
         total = sum(len(level) for level in anchors)

@@ -14,93 +14,12 @@ from torch.nn import functional as F
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data.detection_utils import get_fed_loss_cls_weights
-from detectron2.layers import ShapeSpec, batched_nms, cat, cross_entropy
-from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import get_event_storage
+from detectron2.layers import ShapeSpec, cat, cross_entropy
+from detectron2.structures import Instances
 
 from ..box_regression import Box2BoxTransform, _dense_box_regression_loss
-
-
-def fast_rcnn_inference(
-    boxes: list[Tensor], scores: list[Tensor], image_shapes: list[tuple[int, int]],
-    score_thresh: float, nms_thresh: float, topk_per_image: int,
-) -> tuple[list[Instances], list[Tensor]]:  # fmt: skip
-    """:func:`fast_rcnn_inference_single_image` for every image of a batch.
-
-    Args:
-        boxes: N tensors (Ri, Kr * 4) in pixels.
-        scores: N tensors (Ri, K + 1), background last.
-        image_shapes: N pairs (height, width).
-        score_thresh: detections need a higher score.
-        nms_thresh: IoU over which the lower-scored of two boxes of a class is dropped.
-        topk_per_image: detections kept; negative for all.
-
-    Returns:
-        N Instances, and N tensors of the proposals' indices that they come from.
-    """
-    pairs = [
-        fast_rcnn_inference_single_image(b, s, size, score_thresh, nms_thresh, topk_per_image)
-        for b, s, size in zip(boxes, scores, image_shapes, strict=True)
-    ]
-    return [found for found, _ in pairs], [source for _, source in pairs]
-
-
-def fast_rcnn_inference_single_image(
-    boxes: Tensor, scores: Tensor, image_shape: tuple[int, int], score_thresh: float,
-    nms_thresh: float, topk_per_image: int,
-) -> tuple[Instances, Tensor]:  # fmt: skip
-    """Turn every (proposal, class) pair with a high score into a candidate, and apply NMS by class.
-
-    Args:
-        boxes: (Ri, Kr * 4) in pixels.
-        scores: (Ri, K + 1), background last.
-        image_shape: (height, width); boxes are clipped to it.
-        score_thresh: as the following, see :func:`fast_rcnn_inference`.
-        nms_thresh: IoU.
-        topk_per_image: detections kept; negative for all.
-
-    Returns:
-        Instances with ``pred_boxes``, ``scores`` and ``pred_classes``, best first, and for each
-        the row of ``boxes`` that it comes from. Rows that are not finite are left out.
-    """
-    usable = (boxes.isfinite().all(dim=1) & scores.isfinite().all(dim=1)).nonzero().flatten()
-    by_class = scores[usable, :-1]
-    clipped = Boxes(boxes[usable].reshape(-1, 4))
-    clipped.clip(image_shape)
-    coordinates = clipped.tensor.view(len(usable), boxes.shape[1] // 4, 4)
-    row, label = (by_class > score_thresh).nonzero(as_tuple=True)
-    confidence = by_class[row, label]
-    # A class-agnostic box is the same for every class.
-    candidates = coordinates[row, label if coordinates.shape[1] > 1 else torch.zeros_like(label)]
-    keep = batched_nms(candidates, confidence, label, nms_thresh)
-    if topk_per_image >= 0:
-        keep = keep[:topk_per_image]
-    found = Instances(
-        image_shape, pred_boxes=Boxes(candidates[keep]), scores=confidence[keep],
-        pred_classes=label[keep],
-    )  # fmt: skip
-    return found, usable[row[keep]]
-
-
-def _log_classification_stats(
-    pred_logits: Tensor, gt_classes: Tensor, prefix: str = "fast_rcnn"
-) -> None:
-    """Put accuracies of the arg-max class (R, K + 1 logits) into the event storage."""
-    total = gt_classes.numel()
-    if total == 0:
-        return
-    background = pred_logits.shape[1] - 1
-    guess = pred_logits.argmax(dim=1)
-    foreground = (gt_classes >= 0) & (gt_classes < background)
-    right = guess == gt_classes
-    storage = get_event_storage()
-    storage.put_scalar(f"{prefix}/cls_accuracy", right.sum().item() / total)
-    objects = int(foreground.sum())
-    if objects > 0:
-        missed = guess[foreground] == background
-        accuracy = right[foreground].sum().item() / objects
-        storage.put_scalar(f"{prefix}/fg_cls_accuracy", accuracy)
-        storage.put_scalar(f"{prefix}/false_negative", missed.sum().item() / objects)
+from ._box_predictions import _log_classification_stats, fast_rcnn_inference
+from ._box_predictions import fast_rcnn_inference_single_image as fast_rcnn_inference_single_image
 
 
 def _proposal_boxes(proposals: list[Instances]) -> Tensor:

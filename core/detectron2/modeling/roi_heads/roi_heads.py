@@ -12,92 +12,17 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
-from detectron2.utils.registry import Registry
 
 from ..matcher import Matcher
 from ..poolers import ROIPooler
 from ..proposal_generator.proposal_utils import add_ground_truth_to_proposals
 from ..sampling import subsample_labels
+from ._regions import _assigned_targets, _pooling_of, select_foreground_proposals
 from .box_head import build_box_head
+from .build import ROI_HEADS_REGISTRY
+from .build import build_roi_heads as build_roi_heads
 from .fast_rcnn import FastRCNNOutputLayers
 from .mask_head import build_mask_head
-
-ROI_HEADS_REGISTRY = Registry("ROI_HEADS")
-ROI_HEADS_REGISTRY.__doc__ = """
-The second stages of R-CNNs. An entry is called as ``entry(cfg, input_shape)`` and gives a
-:class:`ROIHeads`.
-"""
-
-
-def build_roi_heads(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Module:
-    """The second stage that ``cfg.MODEL.ROI_HEADS.NAME`` asks for.
-
-    Args:
-        cfg: the whole YAML config.
-        input_shape: feature name -> its channels and stride.
-
-    Raises:
-        KeyError: no second stage of this name is registered.
-    """
-    name = cfg.MODEL.ROI_HEADS.NAME
-    if name == "Res5ROIHeads" and name not in ROI_HEADS_REGISTRY:
-        raise KeyError(
-            "MODEL.ROI_HEADS.NAME is Res5ROIHeads, the head of C4 models, which detectron2-core "
-            "leaves out: use StandardROIHeads with an FPN backbone, or register your own."
-        )
-    return ROI_HEADS_REGISTRY.get(name)(cfg, input_shape)
-
-
-def select_foreground_proposals(
-    proposals: list[Instances], bg_label: int
-) -> tuple[list[Instances], list[Tensor]]:
-    """The proposals that are matched to an object.
-
-    Args:
-        proposals: N Instances with ``gt_classes``.
-        bg_label: the class of background; proposals of class -1 (ignored) go as well.
-
-    Returns:
-        N Instances of foreground proposals, and N boolean masks (Ri,) that select them.
-    """
-    masks = [(x.gt_classes != -1) & (x.gt_classes != bg_label) for x in proposals]
-    chosen = [x[mask.nonzero().flatten()] for x, mask in zip(proposals, masks, strict=True)]
-    return chosen, masks
-
-
-def _pooling_of(
-    cfg: CfgNode, head: CfgNode, input_shape: dict[str, ShapeSpec]
-) -> tuple[ROIPooler | None, ShapeSpec]:
-    """The pooler that config node ``head`` describes (None for type "") and a region's shape."""
-    names = cfg.MODEL.ROI_HEADS.IN_FEATURES
-    channels = {input_shape[name].channels for name in names}
-    strides = [input_shape[name].stride for name in names]
-    if len(channels) != 1 or not all(strides):
-        raise ValueError(
-            f"MODEL.ROI_HEADS.IN_FEATURES {list(names)} need known strides and one number of "
-            f"channels for all; they have {strides} and {channels}."
-        )
-    side = head.POOLER_RESOLUTION
-    shape = ShapeSpec(channels=channels.pop(), height=side, width=side)
-    if not head.POOLER_TYPE:
-        return None, shape
-    scales = tuple(1.0 / stride for stride in strides if stride)
-    pooler = ROIPooler(
-        output_size=side,
-        pooler_type=head.POOLER_TYPE,
-        sampling_ratio=head.POOLER_SAMPLING_RATIO,
-        scales=scales,
-    )
-    return pooler, shape
-
-
-def _assigned_targets(targets: Instances, matched: Tensor, present: Instances) -> dict[str, Any]:
-    """The ``gt_*`` fields of the matched targets, those aside that the proposals have already."""
-    return {
-        name: value[matched]
-        for name, value in targets.get_fields().items()
-        if name.startswith("gt_") and not present.has(name)
-    }
 
 
 class ROIHeads(nn.Module):
