@@ -24,4 +24,4 @@ dataloader.train.mapper.augmentations = [
 ]
 dataloader.test.mapper.augmentations = []
 
-train.update(output_dir="output/shapes", max_iter=1000, eval_period=500)
+train.update(output_dir="output/shapes", max_iter=700, eval_period=350)
