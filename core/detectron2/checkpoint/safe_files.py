@@ -1,5 +1,6 @@
 """Reading checkpoint files without running code in them; writing them whole or not at all."""
 
+import errno
 import os
 import pickle
 import pkgutil
@@ -73,9 +74,12 @@ def load_tensors(filename: str) -> Any:
     try:
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(filename, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # a damaged file may raise anything
+        # A cut-off archive reads as "invalid argument"; what else the system says is the disk's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         refused = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it names {refused[1]}" if refused else str(error).split("\n")[0]
         raise ValueError(
