@@ -13,6 +13,7 @@ assert VERSION is not None
 
 # cityscapesscripts: what the Cityscapes evaluators score with; nothing else needs it.
 TEST = ["pytest>=8", "cityscapesscripts"]
+DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 setup(
     name="projects-ext",
@@ -36,5 +37,5 @@ setup(
         # The TensorBoard writer of Detectron2's trainer.
         "tensorboard",
     ],
-    extras_require={"test": TEST, "dev": [*TEST, "ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]},
+    extras_require={"test": TEST, "dev": [*TEST, *DEV]},
 )
