@@ -3,6 +3,10 @@
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
+from .config import add_config
+
+__all__ = ["add_config"]
+
 __version__ = "0.1.0"
 
 UPSTREAM, CORE = "detectron2", "detectron2-core"

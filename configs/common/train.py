@@ -4,11 +4,22 @@ import torch
 
 train = dict(
     output_dir="./output",
-    # Weights to start from; empty: random weights.
+    # Weights to start from: a path, an address or torchvision://resnet50; of Detectron2, OpenMMLab
+    # or torchvision. Empty: random weights.
     init_checkpoint="",
+    # Let that file run the code in it. Only for files whose origin is beyond doubt.
+    trust_checkpoint=False,
     max_iter=90000,
-    # Automatic mixed precision: float16 with loss scaling, on CUDA.
-    amp=dict(enabled=False),
+    # The `dataloader.train.total_batch_size` that learning rate, iterations and periods are written
+    # for: with another one the rate is scaled with it and the others against it. 0: nothing is.
+    reference_batch_size=0,
+    # Automatic mixed precision: float16 with loss scaling on CUDA, bfloat16 on CUDA and the CPU.
+    amp=dict(enabled=False, dtype="float16"),
+    # The gradient of all parameters together is scaled down to `max_norm`; 0: it is not.
+    clip_grad=dict(max_norm=0.0, norm_type=2.0),
+    # Exponential moving average of the weights: kept in the checkpoints as "ema", and evaluated in
+    # place of the weights themselves. `decay` is reached after a while only.
+    ema=dict(enabled=False, decay=0.9998),
     ddp=dict(broadcast_buffers=False, find_unused_parameters=False, fp16_compression=False),
     checkpointer=dict(period=5000, max_to_keep=5),
     # `val_metric` such as "segm/AP": the best checkpoint by it is kept as model_best.pth.

@@ -1,47 +1,37 @@
-"""The command line behind ``train_net.py``."""
+"""The program behind ``train_net.py``."""
 
 import logging
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig
-
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import LazyConfig
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from projects_ext.data import require_class_count
+from projects_ext.errors import UserError
 
+from .arguments import parse_arguments
+from .base import RunTrainer
+from .config_files import Config, load_config
+from .ema import load_average
+from .faults import one_sentence
+from .launch import launch
 from .overview import describe_run
 from .results import write_results
+from .settings import Settings
 from .trainer import Trainer
+from .yaml_trainer import YamlTrainer
 
 logger = logging.getLogger("detectron2.projects_ext")
 
-EPILOG = """\
-examples:
-  train        python train_net.py --config-file configs/quickstart/mask_rcnn_shapes.py
-  go on        python train_net.py --config-file … --resume
-  evaluate     python train_net.py --config-file … --eval-only train.init_checkpoint=model.pth
-  change keys  python train_net.py --config-file … train.max_iter=2000 optimizer.lr=0.001
 
-What a run writes into train.output_dir: config.yaml, log.txt, metrics.json, TensorBoard events,
-model_*.pth, last_checkpoint, evaluation.json and the evaluators' own files.
-"""
-
-
-def argument_parser() -> ArgumentParser:
-    """Detectron2's options with this project's examples."""
-    parser = default_argument_parser(epilog=EPILOG)
-    parser.description = "Train, resume or evaluate what a LazyConfig file describes."
-    return parser
-
-
-def load_config(config_file: str, overrides: list[str]) -> DictConfig:
-    """The config file with the command line's ``key=value`` pairs on top."""
-    return LazyConfig.apply_overrides(LazyConfig.load(config_file), overrides)
+def trainer_for(cfg: Config) -> type[RunTrainer]:
+    """The trainer class for this kind of config."""
+    return YamlTrainer if isinstance(cfg, CfgNode) else Trainer
 
 
 @contextmanager
@@ -64,60 +54,76 @@ def _log_file_only() -> Iterator[None]:
             handler.setLevel(level)
 
 
-def set_up(cfg: DictConfig, arguments: Namespace) -> None:
+def set_up(cfg: Config, arguments: Namespace) -> Config:
     """Logging, seeds and output folder as Detectron2 does it, with a short first screen.
 
     The environment and the whole config go to ``log.txt``; the terminal gets a summary.
+
+    Returns:
+        the config as it will run, and as it is saved.
     """
-    setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank())
+    setup_logger(Settings.of(cfg).output_dir, distributed_rank=comm.get_rank())
+    cfg = trainer_for(cfg).prepare(cfg)
     with _log_file_only():
         default_setup(cfg, arguments)
-    logger.info(describe_run(cfg, arguments.config_file))
+    logger.info(describe_run(Settings.of(cfg), arguments.config_file))
+    return cfg
 
 
-def evaluate(cfg: DictConfig, arguments: Namespace) -> dict[str, Any]:
-    """Evaluate ``train.init_checkpoint`` (with ``--resume``: the output folder's last one)."""
-    model = Trainer.build_model(cfg)
-    checkpointer = DetectionCheckpointer(model, cfg.train.output_dir)
-    checkpoint = cfg.train.init_checkpoint
+def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
+    """Evaluate the config's weights (with ``--resume``: the output folder's last checkpoint)."""
+    settings = Settings.of(cfg)
+    # Each trainer class takes its own kind of config.
+    trainer: Any = trainer_for(cfg)
+    model = trainer.build_model(cfg)
+    require_class_count(model, trainer.test_sets(cfg))
+    checkpointer = DetectionCheckpointer(model, settings.output_dir)  # finds the last one
+    checkpoint = settings.init_checkpoint
     if arguments.resume and checkpointer.has_checkpoint():
         checkpoint = checkpointer.get_checkpoint_file()
     if not checkpoint:
-        raise ValueError(
-            "--eval-only has no weights to evaluate: add train.init_checkpoint=FILE, or --resume "
-            f"for the last checkpoint in {cfg.train.output_dir}"
+        key = "MODEL.WEIGHTS FILE" if isinstance(cfg, CfgNode) else "train.init_checkpoint=FILE"
+        raise UserError(
+            f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
+            f"checkpoint in {settings.output_dir}"
         )
-    checkpointer.load(checkpoint)
-    metrics = Trainer.test(cfg, model)
-    write_results(cfg, arguments, metrics, checkpoint)
+    trainer.load_weights(model, checkpoint, settings)
+    if settings.ema_decay:
+        load_average(model, checkpoint)
+    metrics = trainer.test(cfg, model)
+    write_results(settings, arguments, metrics, checkpoint)
     return metrics
 
 
-def train(cfg: DictConfig, arguments: Namespace) -> dict[str, Any] | None:
+def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
     """Train to the end; the last evaluation is returned and written down."""
-    trainer = Trainer(cfg)
+    trainer = trainer_for(cfg)(cfg)
     trainer.resume_or_load(resume=arguments.resume)
     metrics = trainer.train()
     if metrics:
-        write_results(cfg, arguments, metrics, trainer.checkpointer.get_checkpoint_file())
+        checkpoint = trainer.checkpointer.get_checkpoint_file()
+        write_results(trainer.settings, arguments, metrics, checkpoint)
     return metrics
 
 
 def run(arguments: Namespace) -> dict[str, Any] | None:
     """What one process does, from config file to results."""
-    cfg = load_config(arguments.config_file, arguments.opts)
-    set_up(cfg, arguments)
+    cfg = set_up(load_config(arguments.config_file, arguments.opts), arguments)
     return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
 
 
+def _run_or_say(arguments: Namespace) -> None:
+    with one_sentence():
+        run(arguments)
+
+
 def main() -> None:
-    """Parse the command line and run, in as many processes as it asks for."""
-    arguments = argument_parser().parse_args()
-    launch(
-        run,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )
+    """Parse the command line and run, in as many processes as it asks for.
+
+    What is wrong with the user's input ends in one sentence on stderr.
+    """
+    arguments = parse_arguments()
+    with one_sentence():
+        # Read here too: what is wrong with it is said once, and the device decides how to launch.
+        settings = Settings.of(load_config(arguments.config_file, arguments.opts))
+        launch(_run_or_say, arguments, settings.on_gpu)

@@ -3,26 +3,30 @@
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 
 import detectron2
+from detectron2.utils import comm
+
+from .settings import Settings
 
 Records = list[dict[str, Any]]
 
 
-def describe_run(cfg: DictConfig, config_file: str) -> str:
-    """Config, output folder, device and versions."""
+def describe_run(settings: Settings, config_file: str) -> str:
+    """Config, output folder, device, processes and versions."""
     implementation = getattr(detectron2, "__implementation__", "upstream")
     rows = [
         ("config", config_file),
-        ("output", cfg.train.output_dir),
-        ("weights", cfg.train.init_checkpoint or "random"),
-        ("device", _device(cfg.train.device)),
+        ("output", settings.output_dir),
+        ("weights", settings.init_checkpoint or "random"),
+        ("device", _device(settings.device)),
         ("torch", torch.__version__),
         ("detectron2", f"{implementation} {detectron2.__version__}"),
     ]
+    if comm.get_world_size() > 1:
+        rows.insert(4, ("processes", _processes(settings)))
     return "\n" + tabulate(rows, tablefmt="plain")
 
 
@@ -30,6 +34,12 @@ def _device(name: str) -> str:
     if torch.device(name).type == "cuda" and torch.cuda.is_available():
         return f"{name} ({torch.cuda.get_device_name(name)})"
     return f"{name} ({torch.get_num_threads()} threads)"
+
+
+def _processes(settings: Settings) -> str:
+    count = comm.get_world_size()
+    where = "a GPU each, connected by NCCL" if settings.on_gpu else "on the CPU, connected by gloo"
+    return f"{count} of them, {where}; batches of {settings.batch_size / count:g} each"
 
 
 def describe_model(model: nn.Module, device: str) -> str:
@@ -41,7 +51,7 @@ def describe_model(model: nn.Module, device: str) -> str:
     return f"{name}: {total:.2f} M parameters, {trained:.2f} M of them trained, on {device}"
 
 
-def describe_training_set(cfg: DictConfig, records: Records) -> str:
+def describe_training_set(settings: Settings, records: Records) -> str:
     """How many images and instances there are, and how often the schedule sees them.
 
     The table of instances by class is Detectron2's own.
@@ -51,7 +61,7 @@ def describe_training_set(cfg: DictConfig, records: Records) -> str:
         for record in records
         for annotation in record.get("annotations", ())
     )
-    iterations, batch = cfg.train.max_iter, cfg.dataloader.train.total_batch_size
+    iterations, batch = settings.max_iter, settings.batch_size
     epochs = iterations * batch / max(len(records), 1)
     return (
         f"Training set: {len(records)} images, {instances} instances (crowds not counted); "

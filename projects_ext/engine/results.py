@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 import torchvision
-from omegaconf import DictConfig
 
 import detectron2
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+
+from .settings import Settings
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -25,7 +26,7 @@ FILE_NAME = "evaluation.json"
 
 
 def write_results(
-    cfg: DictConfig, arguments: Namespace, metrics: Mapping[str, Any], checkpoint: str
+    settings: Settings, arguments: Namespace, metrics: Mapping[str, Any], checkpoint: str
 ) -> Path | None:
     """Write ``evaluation.json`` into the output folder (main process only) and return its path.
 
@@ -49,10 +50,10 @@ def write_results(
             "torchvision": torchvision.__version__,
             "python": platform.python_version(),
         },
-        "device": cfg.train.device,
+        "device": settings.device,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    path = Path(cfg.train.output_dir) / FILE_NAME
+    path = Path(settings.output_dir) / FILE_NAME
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(content, indent=2) + "\n")
     beside.replace(path)

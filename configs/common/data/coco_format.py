@@ -8,11 +8,22 @@ from projects_ext.data import register_coco_format
 
 from .coco_instance import dataloader
 
-data = dict(train_json="", train_images="", val_json="", val_images="")
+data = dict(
+    train_json="",
+    train_images="",
+    val_json="",
+    val_images="",
+    # Leave out annotations with a box of no area or a polygon of fewer than 3 points.
+    skip_invalid=False,
+)
 
 dataloader.train.dataset.names = L(register_coco_format)(
-    json_file="${data.train_json}", image_root="${data.train_images}"
+    json_file="${data.train_json}",
+    image_root="${data.train_images}",
+    skip_invalid="${data.skip_invalid}",
 )
 dataloader.test.dataset.names = L(register_coco_format)(
-    json_file="${data.val_json}", image_root="${data.val_images}"
+    json_file="${data.val_json}",
+    image_root="${data.val_images}",
+    skip_invalid="${data.skip_invalid}",
 )

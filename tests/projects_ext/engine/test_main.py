@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from projects_ext.engine.main import argument_parser, load_config, run
+from projects_ext.engine import load_config
+from projects_ext.engine.arguments import parse_arguments
+from projects_ext.engine.main import run
 
 ROOT = Path(__file__).parents[3]
 CONFIG = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.py")
@@ -29,7 +31,7 @@ SHORT = [
 
 def arguments(shapes_overrides: list[str], output: Path, *more: str, **flags: Any) -> Namespace:
     opts = [*shapes_overrides, *SHORT, f"train.output_dir={output}", *more]
-    parsed = argument_parser().parse_args(["--config-file", CONFIG, *opts])
+    parsed = parse_arguments(["--config-file", CONFIG, *opts])
     return Namespace(**{**vars(parsed), **flags})
 
 
@@ -95,6 +97,28 @@ def test_eval_only_without_weights_says_what_to_give(
 ) -> None:
     with pytest.raises(ValueError, match=r"add train\.init_checkpoint=FILE, or --resume"):
         run(arguments(shapes_overrides, tmp_path, eval_only=True))
+
+
+def test_bfloat16_clipping_and_scaling_by_keys(shapes_overrides: list[str], tmp_path: Path) -> None:
+    keys = ["train.amp={enabled: true, dtype: bfloat16}", "train.clip_grad.max_norm=0.1"]
+    keys += ["train.reference_batch_size=4", "train.max_iter=1"]
+    run(arguments(shapes_overrides, tmp_path, *keys))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if "grad_norm" in line] == [0, 1]
+    assert "Scaled from batch 4 to 2" in (tmp_path / "log.txt").read_text()
+    # What is saved is what ran: as a config file again it is not scaled once more.
+    saved = load_config(str(tmp_path / "config.yaml"), [])
+    assert (saved.train.max_iter, saved.train.reference_batch_size) == (2, 2)
+
+
+def test_user_errors_end_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train_net.py"), "--config-file", CONFIG]
+    command += ["train.device=cpu", "train.amp.enabled=True", f"train.output_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: mixed precision in float16 needs a CUDA device")
+    assert "Traceback" not in done.stderr
 
 
 def test_config_overrides_reach_the_config() -> None:

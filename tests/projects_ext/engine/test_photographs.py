@@ -4,7 +4,8 @@ import json
 import math
 from pathlib import Path
 
-from projects_ext.engine.main import argument_parser, run
+from projects_ext.engine.arguments import parse_arguments
+from projects_ext.engine.main import run
 from tests.golden_files import DATA
 
 CONFIG = Path(__file__).parents[3] / "configs" / "quickstart" / "mask_rcnn_coco_format.py"
@@ -18,8 +19,8 @@ def test_one_iteration_over_all_corner_cases(tmp_path: Path) -> None:
         f"data.val_json={coco}/annotations/instances_train2017.json",
         f"data.val_images={coco}/train2017",
         # All four images in the one iteration, the one without objects as well.
-        "dataloader.train.dataset.filter_empty=False",
-        "dataloader.train.aspect_ratio_grouping=False",
+        "+dataloader.train.dataset.filter_empty=False",
+        "+dataloader.train.aspect_ratio_grouping=False",
         "dataloader.train.total_batch_size=4",
         "dataloader.train.num_workers=0",
         "dataloader.test.num_workers=0",
@@ -29,7 +30,7 @@ def test_one_iteration_over_all_corner_cases(tmp_path: Path) -> None:
         "train.device=cpu",
         f"train.output_dir={tmp_path}",
     ]
-    run(argument_parser().parse_args(["--config-file", str(CONFIG), *overrides]))
+    run(parse_arguments(["--config-file", str(CONFIG), *overrides]))
     line = json.loads((tmp_path / "metrics.json").read_text().splitlines()[0])
     losses = {name: value for name, value in line.items() if "loss" in name}
     assert set(losses) >= {"loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc"}

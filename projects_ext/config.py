@@ -1,0 +1,50 @@
+"""This project's keys in a YAML config, beside Detectron2's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+
+def add_config(cfg: CfgNode) -> None:
+    """Add this project's keys with their defaults to ``detectron2.config.get_cfg()``'s.
+
+    Each one is off by default, so that a config written for Detectron2 means what it did. The
+    LazyConfig key of the same feature stands in brackets.
+    """
+    node = type(cfg)
+    # A data set in COCO format by its paths, in place of DATASETS.TRAIN and TEST and of the
+    # number of classes in MODEL [data]. SKIP_INVALID: leave out annotations with a box of no area
+    # or a polygon of fewer than 3 points [data.skip_invalid].
+    cfg.DATASETS.COCO_FORMAT = node(
+        {
+            "TRAIN_JSON": "",
+            "TRAIN_IMAGES": "",
+            "VAL_JSON": "",
+            "VAL_IMAGES": "",
+            "SKIP_INVALID": False,
+        }
+    )
+    # Let MODEL.WEIGHTS be a file that runs code when it is read. Only for files whose origin is
+    # beyond doubt [train.trust_checkpoint].
+    cfg.MODEL.TRUST_WEIGHTS = False
+    # The batch size that learning rate and iterations are written for; 0: whatever
+    # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
+    cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
+    # With SOLVER.AMP.ENABLED: "float16" (CUDA) or "bfloat16" [train.amp.dtype].
+    cfg.SOLVER.AMP.DTYPE = "float16"
+    # Scale the gradient of the whole model down to this norm; 0: off. Detectron2's own
+    # SOLVER.CLIP_GRADIENTS treats each parameter by itself [train.clip_grad.max_norm].
+    cfg.SOLVER.MAX_GRAD_NORM = 0.0
+    # Evaluate an exponential moving average of the weights [train.ema].
+    cfg.SOLVER.EMA = node({"ENABLED": False, "DECAY": 0.9998})
+    # How many periodic checkpoints stay; 0: all [train.checkpointer.max_to_keep].
+    cfg.SOLVER.CHECKPOINTS_TO_KEEP = 0
+    # E.g. "segm/AP": the best checkpoint by it is kept as model_best.pth. MODE: "max" or "min"
+    # [train.best_checkpointer].
+    cfg.TEST.BEST_METRIC = ""
+    cfg.TEST.BEST_METRIC_MODE = "max"
+    # Draw predictions beside the ground truth for the first so many images of each data set.
+    cfg.TEST.PICTURES = 0

@@ -1,0 +1,188 @@
+"""Training and test loaders: as Detectron2's, resumable, with errors that name the file."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset, Sampler
+
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetFromList,
+    DatasetMapper,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
+from detectron2.data.samplers import (
+    RandomSubsetTrainingSampler,
+    RepeatFactorTrainingSampler,
+    TrainingSampler,
+)
+from detectron2.utils import comm
+from projects_ext.errors import UserError
+
+from .datasets import dataset_errors
+from .reading import Mapper, ReadingErrors
+from .resumable import ResumableLoader
+
+logger = logging.getLogger("detectron2.projects_ext")
+
+SamplerMaker = Callable[[int], Sampler[int]]
+
+
+def build_train_loader(
+    dataset: Any,
+    *,
+    mapper: Mapper | None,
+    sampler: Sampler[int] | SamplerMaker | None = None,
+    total_batch_size: int,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> Any:
+    """As Detectron2's ``build_detection_train_loader``, but a run can resume to the very batch.
+
+    Args:
+        dataset: a list of data set dictionaries or a map-style data set of such. An iterable one
+            has its own order; it gets Detectron2's loader, which starts from the beginning.
+        mapper: from a dictionary to a model's input; None for none.
+        sampler: endless indices of this process, or what makes it from a seed; by default a
+            shuffling ``TrainingSampler``. To be resumed, its order must depend on its seed alone.
+        total_batch_size: over all processes.
+        aspect_ratio_grouping: batches of only wide or only other images, where the dictionaries
+            have ``width`` and ``height``.
+        num_workers: loading processes of this process; batches do not depend on it.
+        collate_fn: makes a batch of a list of inputs; the list itself by default.
+        seed: of order and augmentations; by default drawn from NumPy's random state.
+        options: further arguments of ``torch.utils.data.DataLoader``.
+
+    Raises:
+        UserError: the batch size is no multiple of the number of processes.
+    """
+    mapper = None if mapper is None else ReadingErrors(mapper)
+    options.update(num_workers=num_workers)
+    if isinstance(dataset, IterableDataset):
+        options.update(total_batch_size=total_batch_size, collate_fn=collate_fn)
+        options.update(aspect_ratio_grouping=aspect_ratio_grouping)
+        return build_detection_train_loader(dataset, mapper=mapper, **options)
+    if seed is None:
+        seed = getattr(sampler, "_seed", None)  # as Detectron2's samplers call it
+    seed = comm.shared_random_seed() if seed is None else seed
+    is_wide = _wide_images(dataset) if aspect_ratio_grouping else None
+    if isinstance(dataset, list):
+        dataset = DatasetFromList(dataset, copy=False)
+    options.setdefault("worker_init_fn", leave_signals_to_the_main_process)
+    return ResumableLoader(
+        dataset,
+        mapper,
+        _sampler_maker(sampler, len(dataset)),
+        _batch_size_of_this_process(total_batch_size),
+        is_wide=is_wide,
+        seed=seed,
+        collate_fn=collate_fn or trivial_batch_collator,
+        **options,
+    )
+
+
+def build_test_loader(dataset: Any, *, mapper: Mapper, **options: Any) -> Any:
+    """Detectron2's ``build_detection_test_loader``, with errors that name the image file."""
+    return build_detection_test_loader(dataset, mapper=ReadingErrors(mapper), **options)
+
+
+def yaml_train_loader(cfg: CfgNode, dataset: Any) -> Any:
+    """The training loader of a YAML config.
+
+    Args:
+        cfg: with Detectron2's keys under DATALOADER, INPUT and SOLVER.
+        dataset: what ``get_detection_dataset_dicts`` returned for ``cfg.DATASETS.TRAIN``.
+    """
+    options = cfg.DATALOADER
+    return build_train_loader(
+        dataset,
+        mapper=DatasetMapper(cfg, True),
+        sampler=_yaml_sampler(options, dataset),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=options.ASPECT_RATIO_GROUPING,
+        num_workers=options.NUM_WORKERS,
+    )
+
+
+def yaml_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
+    """The test loader of a YAML config for one of ``cfg.DATASETS.TEST``."""
+    mapper = ReadingErrors(DatasetMapper(cfg, False))
+    with dataset_errors():
+        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+
+
+def _yaml_sampler(options: CfgNode, dataset: Any) -> SamplerMaker | None:
+    name = options.SAMPLER_TRAIN
+    if name == "TrainingSampler" or isinstance(dataset, IterableDataset):
+        return None
+    if name == "RepeatFactorTrainingSampler":
+        to_factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency
+        factors = to_factors(dataset, options.REPEAT_THRESHOLD, sqrt=options.REPEAT_SQRT)
+        return lambda seed: RepeatFactorTrainingSampler(factors, seed=seed)
+    if name == "RandomSubsetTrainingSampler":
+        size, ratio = len(dataset), options.RANDOM_SUBSET_RATIO
+        return lambda seed: RandomSubsetTrainingSampler(
+            size, ratio, seed_shuffle=seed, seed_subset=seed
+        )
+    raise UserError(
+        f"DATALOADER.SAMPLER_TRAIN is {name}: give TrainingSampler, RepeatFactorTrainingSampler or "
+        "RandomSubsetTrainingSampler"
+    )
+
+
+def trivial_batch_collator(batch: list[Any]) -> list[Any]:
+    """The list as it is: images of one batch differ in size."""
+    return batch
+
+
+def leave_signals_to_the_main_process(worker_id: int) -> None:
+    """Ctrl-C reaches every process, and so may SIGTERM; it is the main one that ends the run.
+
+    A loading process ignores the first, since its data are wanted until all is saved, and ends
+    silently after the second: killed by it, it would interrupt the main process wherever that is.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+
+def _sampler_maker(sampler: Sampler[int] | SamplerMaker | None, size: int) -> SamplerMaker:
+    if sampler is None:
+        return lambda seed: TrainingSampler(size, seed=seed)
+    if not isinstance(sampler, Sampler):
+        return sampler
+    given = sampler
+
+    def reseeded(seed: int) -> Sampler[int]:
+        if hasattr(given, "_seed"):
+            given._seed = seed
+        return given
+
+    return reseeded
+
+
+def _wide_images(dataset: Any) -> np.ndarray | None:
+    """For each record whether it is wider than high; None if records do not say."""
+    records = dataset if isinstance(dataset, list) else (dataset[i] for i in range(len(dataset)))
+    try:
+        return np.array([record["width"] > record["height"] for record in records])
+    except (KeyError, TypeError):
+        logger.info("No grouping by aspect ratio: the data set does not say how large images are")
+        return None
+
+
+def _batch_size_of_this_process(total: int) -> int:
+    processes = comm.get_world_size()
+    if total < processes or total % processes:
+        raise UserError(
+            f"dataloader.train.total_batch_size={total} (YAML: SOLVER.IMS_PER_BATCH) cannot be "
+            f"shared by {processes} processes: give a multiple of {processes}"
+        )
+    return total // processes

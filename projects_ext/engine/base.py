@@ -1,0 +1,170 @@
+"""What training has in common, whichever kind of config describes it."""
+
+import logging
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
+from detectron2.utils import comm
+from projects_ext.checkpoint import load_weights
+from projects_ext.data import require_class_count
+from projects_ext.errors import user_errors
+
+from .batch_scaling import scale_to_batch
+from .checkpointing import AtomicCheckpointer
+from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
+from .guards import Guards
+from .overview import describe_model
+from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
+from .settings import Settings
+from .step import PassOnAfterBackward, TrainStep
+
+logger = logging.getLogger("detectron2.projects_ext")
+
+
+class _UntaggedCheckpointer(AtomicCheckpointer):
+    """Saves a file without making it the last checkpoint, the one that a run resumes from."""
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Leave the tag where it is: to resume from the best one would be to go back in time."""
+
+
+class RunTrainer(DefaultTrainer):
+    """DefaultTrainer with mixed precision, clipping, averaged weights, on any device.
+
+    Subclasses say in the ``build_*`` class methods how their kind of config is read; the rest of
+    this class knows a config by its :class:`Settings` alone.
+
+    Attributes:
+        settings: what the run needs to know from its config.
+        average: the averaged weights as an ``AveragedModel``, or None.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        # DefaultTrainer's own constructor reads a yacs node; the parts below are the same.
+        TrainerBase.__init__(self)
+        self.cfg = cfg = self.prepare(cfg)
+        self.settings = settings = Settings.of(cfg)
+        model = self.build_model(cfg)
+        require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
+        model = wrap_for_processes(model, settings.ddp)
+        self._trainer: TrainStep = TrainStep(
+            model,
+            loader,
+            optimizer,
+            amp_dtype=settings.amp_dtype,
+            max_grad_norm=settings.max_grad_norm,
+            grad_norm_type=settings.grad_norm_type,
+        )
+        self._trainer.register_hooks([PassOnAfterBackward(self)])
+        self._guards = Guards(self._trainer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        kept: dict[str, Any] = {"trainer": weakref.proxy(self)}
+        if self.average is not None:
+            kept[CHECKPOINT_KEY] = self.average
+        self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **kept)
+        self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **kept)
+        self.start_iter = 0
+        self.max_iter = settings.max_iter
+        self.register_hooks(self.build_hooks())
+
+    @classmethod
+    def prepare(cls, cfg: Any) -> Any:
+        """The config as it will run: schedule and learning rate for the actual batch size.
+
+        Doing so twice changes nothing.
+        """
+        return scale_to_batch(cfg)
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Go on from the output folder's last checkpoint, or load the config's weights."""
+        if resume and self.checkpointer.has_checkpoint():
+            self.checkpointer.resume_or_load("", resume=True)
+            self.start_iter = self.iter + 1
+        elif self.settings.init_checkpoint:
+            self.load_weights(self.model, self.settings.init_checkpoint, self.settings)
+
+    @staticmethod
+    def load_weights(model: nn.Module, source: str, settings: Settings) -> None:
+        """Load weights of any known family, and log what was loaded and what was not."""
+        with user_errors():
+            logger.info(load_weights(model, source, trust=settings.trust_checkpoint))
+
+    # As in DefaultTrainer, the iterations come from the trainer's own state.
+    def train(self) -> OrderedDict[str, Any] | None:  # type: ignore[override]
+        """Run the iterations from ``start_iter`` on; return the last evaluation, if any."""
+        with self._guards.training(self, self.checkpointer):
+            TrainerBase.train(self, self.start_iter, self.max_iter)
+        return getattr(self, "_last_eval_results", None)
+
+    def run_step(self) -> None:
+        """One iteration; the hooks' ``after_backward`` comes from within."""
+        self._trainer.iter = self.iter
+        with self._guards.step(self):
+            self._trainer.run_step()
+
+    def build_hooks(self) -> list[hooks.HookBase]:
+        """Timing, learning rate, averaging, checkpoints, evaluation, best checkpoint, writers."""
+        settings = self.settings
+        main_process = comm.is_main_process()
+        built: list[hooks.HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]
+        if self.average is not None:
+            built.append(AverageWeights(self.average, self.model))
+        built += self._guards.hooks
+        if main_process:
+            built.append(hooks.PeriodicCheckpointer(self.checkpointer, **settings.checkpointer))
+        built.append(hooks.EvalHook(settings.eval_period, self._evaluate))
+        if main_process and settings.best_metric and settings.eval_period > 0:
+            built.append(
+                hooks.BestCheckpointer(
+                    settings.eval_period,
+                    self._best_checkpointer,
+                    settings.best_metric,
+                    settings.best_mode,
+                )
+            )
+        if main_process:
+            # Last, so that it also writes what the other hooks measured.
+            built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
+        return built
+
+    def _evaluate(self) -> Any:
+        model = self.model if self.average is None else self.average.module
+        share_buffers(model)
+        with self._guards.evaluation():
+            self._last_eval_results = self.test(self.cfg, model)
+        return self._last_eval_results
+
+    def build_writers(self) -> list[Any]:
+        """Terminal, ``metrics.json`` and TensorBoard."""
+        return default_writers(self.settings.output_dir, self.max_iter)
+
+    @classmethod
+    def build_model(cls, cfg: Any) -> nn.Module:
+        """The config's model on its device, with SyncBN where that works; its size is logged."""
+        settings = Settings.of(cfg)
+        model = plain_norms_where_alone(cls.create_model(cfg), settings.on_gpu)
+        logger.info(describe_model(model, settings.device))
+        return model.to(settings.device)
+
+    @classmethod
+    def training_sets(cls, cfg: Any) -> Sequence[str]:
+        """The names of the data sets to train on, as far as the config tells them."""
+        return ()
+
+    @classmethod
+    def test_sets(cls, cfg: Any) -> Sequence[str]:
+        """The names of the data sets to evaluate on, as far as the config tells them."""
+        return ()
+
+    @classmethod
+    def create_model(cls, cfg: Any) -> nn.Module:
+        """The model as the config describes it."""
+        raise NotImplementedError(f"{cls.__name__} must say how its configs describe a model")

@@ -1,0 +1,207 @@
+"""Checkpoints that are there whole or not at all, and from which only the same model resumes."""
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from detectron2.checkpoint import DetectionCheckpointer
+from projects_ext.checkpoint.files import read_file
+from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
+
+UNFINISHED = ".part"
+
+
+class AtomicCheckpointer(DetectionCheckpointer):
+    """DetectionCheckpointer for training: a full disk, a kill or NaN cost no earlier checkpoint.
+
+    A checkpoint is written beside its place, forced to the disk and renamed; only then it becomes
+    the last one. Weights that are infinite or NaN are not saved.
+    """
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write ``name.pth`` into the output folder and make it the last checkpoint.
+
+        Args:
+            name: file name without ``.pth``.
+            kwargs: further values to store, e.g. ``iteration=99``.
+
+        Raises:
+            NonFiniteError: a weight is infinite or NaN.
+            UserError: the file cannot be written, e.g. because the disk is full.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        require_finite_weights(self.model, f"{name}.pth is not saved")
+        content = {"model": self.model.state_dict()}
+        for key, tracked in self.checkpointables.items():
+            content[key] = _plain(tracked.state_dict())
+        content.update(_plain(kwargs))
+        folder = Path(self.save_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_by_a_kill in folder.glob(f"*{UNFINISHED}"):
+            left_by_a_kill.unlink()
+        path = folder / f"{name}.pth"
+        self.logger.info(f"Saving checkpoint to {path}")
+        try:
+            write_whole(path, lambda file: torch.save(content, file))
+            self.tag_last_checkpoint(path.name)
+        except OSError as error:
+            raise UserError(self._not_written(path, error)) from error
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Write the name into the file ``last_checkpoint``."""
+        name = last_filename_basename.encode()
+        write_whole(Path(self.save_dir) / "last_checkpoint", lambda file: file.write(name))
+
+    def _not_written(self, path: Path, error: OSError) -> str:
+        last = self.get_checkpoint_file() if self.has_checkpoint() else ""
+        remedy = f"{last} is whole, go on from it with --resume" if last else "then start again"
+        return f"{path} could not be written ({error.strerror or error}): make room there; {remedy}"
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Load everything of the last checkpoint, or the weights of ``path`` if there is none.
+
+        Raises:
+            UserError: the last checkpoint is missing or damaged, or holds another model or
+                optimiser than this one.
+        """
+        if not (resume and self.has_checkpoint()):
+            return super().resume_or_load(path, resume=False)
+        file = self.get_checkpoint_file()
+        if not os.path.isfile(file):
+            others = sorted(entry.name for entry in Path(self.save_dir).glob("*.pth"))
+            there = f"write one of {', '.join(others)} into it" if others else "start without it"
+            raise MissingFileError(
+                f"--resume: {self.save_dir}/last_checkpoint names {os.path.basename(file)}, which "
+                f"is not there: {there}"
+            )
+        with user_errors((ValueError, KeyError), where=f"--resume: {file} does not fit the config"):
+            return self.load(file)
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        """The file's content, read without running code in it."""
+        with user_errors(where="--resume"):
+            content = read_file(filename)
+        if not isinstance(content, dict) or "model" not in content:
+            raise UserError(
+                f"--resume: {filename} is no checkpoint of a training run: give it as initial "
+                "weights (train.init_checkpoint; YAML: MODEL.WEIGHTS) without --resume"
+            )
+        return content
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        """Load the weights, after a check that they are this model's."""
+        differences = list(_differences(checkpoint["model"], self.model.state_dict()))
+        if differences:
+            more = f" ({len(differences) - 1} more differ)" if len(differences) > 1 else ""
+            raise UserError(
+                f"--resume: {self.get_checkpoint_file()} holds another model than the config "
+                f"describes: {differences[0]}{more}; give the config that it was trained with, or "
+                "another output folder (train.output_dir; YAML: OUTPUT_DIR)"
+            )
+        return super()._load_model(checkpoint)
+
+
+def _differences(theirs: dict[str, Any], own: dict[str, torch.Tensor]) -> Iterable[str]:
+    """In what the names and shapes of two state dicts differ; what a model computes is left out."""
+    for name in sorted({*theirs, *own}):
+        if "cell_anchors" in name or name.startswith("pixel_"):
+            continue
+        if name not in theirs:
+            yield f"it has no {name}"
+        elif name not in own:
+            yield f"the config's model has no {name}"
+        elif theirs[name].shape != own[name].shape:
+            shapes = (
+                "x".join(map(str, x.shape)) or "one number" for x in (theirs[name], own[name])
+            )
+            yield f"{name} is {' there and '.join(shapes)} here"
+
+
+@torch.no_grad()
+def require_finite_weights(model: nn.Module, consequence: str) -> None:
+    """Refuse weights that are infinite or NaN.
+
+    Args:
+        model: the model.
+        consequence: what does not happen because of it; the message begins with it.
+
+    Raises:
+        NonFiniteError: with the name of the first such weight.
+    """
+    parameters = dict(model.named_parameters())
+    if not parameters:
+        return
+    sums = torch.stack([p.sum(dtype=torch.float64).cpu() for p in parameters.values()])
+    broken = [name for name, total in zip(parameters, sums, strict=True) if not total.isfinite()]
+    if broken:
+        raise NonFiniteError(
+            f"{consequence}: training has diverged and {broken[0]} is not finite; lower the "
+            "learning rate (optimizer.lr; YAML: SOLVER.BASE_LR), warm up for longer or clip the "
+            "gradient, and go on from the last checkpoint with --resume"
+        )
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that at any time its old or its new content is there, complete.
+
+    Args:
+        path: the file, in an existing folder.
+        write: gets a binary file to write to.
+
+    Raises:
+        OSError: the disk is full, for instance; what was there before is untouched.
+    """
+    beside = path.with_name(path.name + UNFINISHED)
+    try:
+        with beside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException as error:
+        beside.unlink(missing_ok=True)
+        failed = _failed_write(error)
+        if failed is None:
+            raise
+        raise failed from error
+    _force_to_disk(path.parent)
+
+
+def _failed_write(error: BaseException) -> OSError | None:
+    """The OSError behind an error of torch.save, which raises one of its own on top of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return cause if cause is not error else None
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
+
+
+def _force_to_disk(folder: Path) -> None:
+    """Make a renaming in the folder survive a power cut, where the system can do that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with Python's numbers in place of NumPy's, which safe loading refuses."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value

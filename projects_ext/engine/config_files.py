@@ -1,0 +1,116 @@
+"""Config files of both kinds: LazyConfig (``.py``, or YAML as it saves it) and YAML of yacs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import DictConfig
+
+from detectron2.config import CfgNode, LazyConfig, get_cfg
+from detectron2.utils.file_io import PathManager
+from projects_ext.config import add_config
+from projects_ext.data import count_categories, register_coco_format
+from projects_ext.errors import MissingFileError, UserError
+
+from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
+
+Config = DictConfig | CfgNode
+
+LAZY_KEYS = frozenset({"model", "train", "dataloader", "optimizer"})
+
+
+def load_config(config_file: str, overrides: Sequence[str]) -> Config:
+    """The config file with the command line's changes on top.
+
+    Args:
+        config_file: ``.py``: a LazyConfig. ``.yaml``: what LazyConfig.save wrote (the
+            ``config.yaml`` of an earlier run), or a YAML config of Detectron2; its content tells.
+        overrides: ``key=value`` for a LazyConfig; ``KEY VALUE`` or ``KEY=VALUE`` for YAML.
+
+    Returns:
+        a ``DictConfig`` for a LazyConfig, a frozen ``CfgNode`` for YAML.
+    """
+    if is_lazy(config_file):
+        with config_file_errors(config_file):
+            lazy = LazyConfig.load(config_file)
+        return apply_lazy_overrides(lazy, overrides)
+    cfg = get_cfg()
+    add_config(cfg)
+    with config_file_errors(config_file, cfg):
+        cfg.merge_from_file(config_file)
+    apply_yaml_overrides(cfg, key_value_list(overrides))
+    _use_coco_format(cfg)
+    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
+        # Detectron2's default, which here cannot be meant.
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    return cfg
+
+
+def is_lazy(config_file: str) -> bool:
+    """Whether it is a LazyConfig; of a YAML file the names of its top level decide.
+
+    Raises:
+        MissingFileError: no such file.
+        UserError: neither ``.py`` nor ``.yaml``; or YAML that cannot be read or has no keys.
+    """
+    suffix = Path(config_file).suffix
+    if suffix not in {".py", ".yaml", ".yml"}:
+        raise UserError(
+            f"{config_file or 'an empty name'} is no config file: give a .py or .yaml file, e.g. "
+            "--config-file configs/quickstart/mask_rcnn_shapes.py"
+        )
+    if not PathManager.isfile(config_file):
+        raise MissingFileError(f"no config file at {config_file}: correct --config-file")
+    return suffix == ".py" or bool(_top_level_keys(config_file) & LAZY_KEYS)
+
+
+def _top_level_keys(yaml_file: str) -> set[str]:
+    """Read without running what the tags in a saved LazyConfig stand for."""
+    with PathManager.open(yaml_file, "r") as file:
+        try:
+            node = yaml.compose(file, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{yaml_file} is no valid YAML: {reason}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{yaml_file} holds no config: it must be a mapping of keys to values")
+    return {str(key.value) for key, _ in node.value}
+
+
+def key_value_list(overrides: Sequence[str]) -> list[str]:
+    """The flat list of keys and values that ``CfgNode.merge_from_list`` takes.
+
+    Raises:
+        UserError: a key without a value.
+    """
+    words = list(overrides)
+    flat: list[str] = []
+    while words:
+        key, equals, value = words.pop(0).partition("=")
+        if not equals:
+            if not words:
+                raise UserError(
+                    f"the config key {key} has no value: a YAML config takes KEY VALUE pairs"
+                )
+            value = words.pop(0)
+        flat += [key, value]
+    return flat
+
+
+def _use_coco_format(cfg: CfgNode) -> None:
+    """Let the paths in DATASETS.COCO_FORMAT stand for data set names and for the class count."""
+    paths = cfg.DATASETS.COCO_FORMAT
+    if not any(paths.values()):
+        return
+    skip = paths.SKIP_INVALID
+    cfg.DATASETS.TRAIN = (register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, skip),)
+    cfg.DATASETS.TEST = (register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, skip),)
+    num_classes = count_categories(paths.TRAIN_JSON)
+    nodes: dict[str, Any] = dict(cfg.MODEL)
+    for name, node in nodes.items():
+        # Semantic segmentation counts its classes in another way than instances.
+        if isinstance(node, CfgNode) and "NUM_CLASSES" in node and name != "SEM_SEG_HEAD":
+            node.NUM_CLASSES = num_classes

@@ -1,0 +1,142 @@
+"""What a run needs to know from its config, whichever kind that is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from detectron2.config import CfgNode
+from projects_ext.errors import UserError
+
+from .config_files import Config
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The run's part of a config. ``configs/common/train.py`` and ``projects_ext.add_config``
+    document the keys that it comes from.
+    """
+
+    output_dir: str
+    init_checkpoint: str
+    # Whether that file may run the code in it.
+    trust_checkpoint: bool
+    device: str
+    batch_size: int
+    max_iter: int
+    eval_period: int
+    log_period: int
+    # Arguments of Detectron2's PeriodicCheckpointer and of DistributedDataParallel.
+    checkpointer: Mapping[str, Any]
+    ddp: Mapping[str, Any]
+    best_metric: str
+    best_mode: Literal["max", "min"]
+    # None: everything in float32.
+    amp_dtype: torch.dtype | None
+    # 0: no clipping.
+    max_grad_norm: float
+    grad_norm_type: float
+    # 0: no averaging.
+    ema_decay: float
+
+    @classmethod
+    def of(cls, cfg: Config) -> "Settings":
+        """Read and check a config of either kind.
+
+        Raises:
+            UserError: a value that cannot be, with its key.
+        """
+        settings = _from_yaml(cfg) if isinstance(cfg, CfgNode) else _from_lazy(cfg)
+        settings._check()
+        return settings
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model runs on CUDA."""
+        return torch.device(self.device).type == "cuda"
+
+    def _check(self) -> None:
+        if self.amp_dtype == torch.float16 and not self.on_gpu:
+            raise UserError(
+                f"mixed precision in float16 needs a CUDA device, and this run is on {self.device}:"
+                " set train.amp.dtype=bfloat16 (YAML: SOLVER.AMP.DTYPE bfloat16), or turn it off"
+            )
+        if self.max_grad_norm < 0:
+            raise UserError(
+                f"the gradient cannot be clipped to a norm of {self.max_grad_norm}: give "
+                "train.clip_grad.max_norm (YAML: SOLVER.MAX_GRAD_NORM) a positive one, or 0 for off"
+            )
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(
+                f"the decay of averaged weights is {self.ema_decay}: train.ema.decay (YAML: "
+                "SOLVER.EMA.DECAY) lies above 0 and below 1, e.g. 0.9998"
+            )
+
+
+def _amp_dtype(enabled: bool, name: str) -> torch.dtype | None:
+    if not enabled:
+        return None
+    if name not in DTYPES:
+        raise UserError(
+            f"train.amp.dtype (YAML: SOLVER.AMP.DTYPE) is {name!r}: it is float16 or bfloat16"
+        )
+    return DTYPES[name]
+
+
+def _from_lazy(cfg: DictConfig) -> Settings:
+    """Keys that this project added may be missing: configs of others do not have them."""
+
+    def section(name: str) -> dict[str, Any]:
+        found: Any = OmegaConf.to_container(cfg.train.get(name) or OmegaConf.create(), resolve=True)
+        return found
+
+    amp, clip, ema, best = (
+        section(name) for name in ("amp", "clip_grad", "ema", "best_checkpointer")
+    )
+    return Settings(
+        output_dir=cfg.train.output_dir,
+        init_checkpoint=cfg.train.init_checkpoint or "",
+        trust_checkpoint=cfg.train.get("trust_checkpoint", False),
+        device=cfg.train.device,
+        batch_size=cfg.dataloader.train.total_batch_size,
+        max_iter=cfg.train.max_iter,
+        eval_period=cfg.train.eval_period,
+        log_period=cfg.train.log_period,
+        checkpointer=section("checkpointer"),
+        ddp=section("ddp"),
+        best_metric=best.get("val_metric", ""),
+        best_mode=best.get("mode", "max"),
+        amp_dtype=_amp_dtype(amp.get("enabled", False), amp.get("dtype", "float16")),
+        max_grad_norm=clip.get("max_norm", 0.0),
+        grad_norm_type=clip.get("norm_type", 2.0),
+        ema_decay=ema["decay"] if ema.get("enabled", False) else 0.0,
+    )
+
+
+def _from_yaml(cfg: CfgNode) -> Settings:
+    solver = cfg.SOLVER
+    return Settings(
+        output_dir=cfg.OUTPUT_DIR,
+        init_checkpoint=cfg.MODEL.WEIGHTS,
+        trust_checkpoint=cfg.MODEL.TRUST_WEIGHTS,
+        device=cfg.MODEL.DEVICE,
+        batch_size=solver.IMS_PER_BATCH,
+        max_iter=solver.MAX_ITER,
+        eval_period=cfg.TEST.EVAL_PERIOD,
+        log_period=20,  # as in Detectron2, which has no key for it
+        checkpointer={
+            "period": solver.CHECKPOINT_PERIOD,
+            "max_to_keep": solver.CHECKPOINTS_TO_KEEP or None,
+        },
+        ddp={"broadcast_buffers": False},
+        best_metric=cfg.TEST.BEST_METRIC,
+        best_mode=cfg.TEST.BEST_METRIC_MODE,
+        amp_dtype=_amp_dtype(solver.AMP.ENABLED, solver.AMP.DTYPE),
+        max_grad_norm=solver.MAX_GRAD_NORM,
+        grad_norm_type=2.0,
+        ema_decay=solver.EMA.DECAY if solver.EMA.ENABLED else 0.0,
+    )

@@ -1,0 +1,125 @@
+"""Training from Detectron2's YAML configs, with this project's keys."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fvcore.nn.precise_bn import get_bn_modules
+from torch import nn
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
+from detectron2.engine import hooks
+from detectron2.evaluation import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+    COCOEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+    SemSegEvaluator,
+    verify_results,
+)
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from projects_ext.data import dataset_errors, yaml_test_loader, yaml_train_loader
+from projects_ext.errors import UserError
+from projects_ext.evaluation import PredictionPictures
+
+from .base import RunTrainer
+from .overview import describe_training_set
+from .settings import Settings
+
+logger = logging.getLogger("detectron2.projects_ext")
+
+# By the `evaluator_type` in a data set's metadata: what makes the evaluator from its name and the
+# output folder.
+EVALUATORS: dict[str, Callable[[str, str], DatasetEvaluator]] = {
+    "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
+    "sem_seg": lambda name, folder: SemSegEvaluator(name, output_dir=folder),
+    "cityscapes_instance": lambda name, folder: CityscapesInstanceEvaluator(name),
+    "cityscapes_sem_seg": lambda name, folder: CityscapesSemSegEvaluator(name),
+}
+
+
+class YamlTrainer(RunTrainer):
+    """Train what a YAML config describes: keys of Detectron2 and of ``projects_ext.add_config``.
+
+    Model, optimiser, schedule and loaders are DefaultTrainer's; the rest is shared with
+    :class:`~projects_ext.engine.Trainer`, the one for LazyConfigs.
+    """
+
+    @classmethod
+    def prepare(cls, cfg: Any) -> Any:
+        """Detectron2's scaling by the number of processes, or this project's by the batch."""
+        return super().prepare(cls.auto_scale_workers(cfg, comm.get_world_size()))
+
+    @classmethod
+    def create_model(cls, cfg: CfgNode) -> nn.Module:
+        """The model of ``cfg.MODEL``, by Detectron2's registries."""
+        return build_model(cfg)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        """The loader of ``cfg.DATASETS.TRAIN``; what the data sets hold is logged."""
+        loading, data = cfg.DATALOADER, cfg.DATASETS
+        with dataset_errors():
+            dataset = get_detection_dataset_dicts(
+                data.TRAIN,
+                filter_empty=loading.FILTER_EMPTY_ANNOTATIONS,
+                proposal_files=data.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
+            )
+        logger.info(describe_training_set(Settings.of(cfg), dataset))
+        return yaml_train_loader(cfg, dataset)
+
+    @classmethod
+    def training_sets(cls, cfg: CfgNode) -> Sequence[str]:
+        """``DATASETS.TRAIN``."""
+        return cfg.DATASETS.TRAIN
+
+    @classmethod
+    def test_sets(cls, cfg: CfgNode) -> Sequence[str]:
+        """``DATASETS.TEST``."""
+        return cfg.DATASETS.TEST
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """The loader of one of ``cfg.DATASETS.TEST``."""
+        return yaml_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """The evaluator of the data set's type, with ``TEST.PICTURES`` pictures.
+
+        Raises:
+            UserError: the data set's metadata names no type, or one without an evaluator.
+        """
+        kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
+        if kind not in EVALUATORS:
+            raise UserError(
+                f"the metadata of {dataset_name} has the evaluator_type {kind!r}: set it to one of "
+                f"{', '.join(EVALUATORS)} where the data set is registered"
+            )
+        evaluators = [EVALUATORS[kind](dataset_name, cfg.OUTPUT_DIR)]
+        if cfg.TEST.PICTURES:
+            evaluators.append(PredictionPictures(dataset_name, cfg.OUTPUT_DIR, cfg.TEST.PICTURES))
+        return DatasetEvaluators(evaluators)
+
+    def build_hooks(self) -> list[hooks.HookBase]:
+        """The common hooks, with precise BN before those that save and evaluate."""
+        built = super().build_hooks()
+        if self.cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
+            cfg = self.cfg.clone()
+            cfg.defrost()
+            cfg.DATALOADER.NUM_WORKERS = 0
+            loader = self.build_train_loader(cfg)
+            period, count = cfg.TEST.EVAL_PERIOD, cfg.TEST.PRECISE_BN.NUM_ITER
+            built.insert(2, hooks.PreciseBN(period, self.model, loader, count))
+        return built
+
+    def train(self) -> OrderedDict[str, Any] | None:  # type: ignore[override]
+        """Train, and check the last evaluation against ``TEST.EXPECTED_RESULTS`` if there are."""
+        metrics = super().train()
+        if metrics is not None and self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(self.cfg, metrics)
+        return metrics
