@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,57 +126,71 @@ def _problems(
     """Each kind of problem that the annotations have."""
     image_of = {image["id"]: image for image in images}
     category_ids = {category["id"] for category in categories}
-
-    def problem(
-        wrong: Iterable[Record], say: Callable[[Record], str], remedy: str, left_out: bool = False
-    ) -> Iterator[Problem]:
-        found = list(wrong)
-        if found:
-            first = found[0]
-            image = image_of.get(first["image_id"], {})
-            named = f" ({image['file_name']})" if image else ""
-            more = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
-            what = f"annotation {first.get('id')} of image {first['image_id']}{named} {say(first)}"
-            yield Problem(what + more, remedy, left_out)
-
-    yield from problem(
-        (a for a in annotations if a["image_id"] not in image_of),
-        lambda a: "belongs to an image that the file does not list",
-        "correct its image_id, add the image, or take the annotation out",
-    )
-    yield from problem(
-        (a for a in annotations if a["category_id"] not in category_ids),
-        lambda a: f"has the unknown category_id {a['category_id']}",
-        "correct it, or add the category to the file's categories",
-    )
     malformed, flat = _boxes(annotations)
-    yield from problem(
-        malformed,
-        lambda a: f"has the bbox {a['bbox']}, which is not four numbers",
-        "write x, y, width and height in pixels",
+    found: tuple[tuple[Iterable[Record], str, str, bool], ...] = (
+        (
+            (a for a in annotations if a["image_id"] not in image_of),
+            "belongs to an image that the file does not list",
+            "correct its image_id, add the image, or take the annotation out",
+            False,
+        ),
+        (
+            (a for a in annotations if a["category_id"] not in category_ids),
+            "has the unknown category_id {category_id}",
+            "correct it, or add the category to the file's categories",
+            False,
+        ),
+        (
+            malformed,
+            "has the bbox {bbox}, which is not four numbers",
+            "write x, y, width and height in pixels",
+            False,
+        ),
+        *_shape_problems(annotations, image_of),
+        (
+            flat,
+            "has the bbox {bbox}, which has no area",
+            "correct its width and height, or take the annotation out",
+            True,
+        ),
+        (
+            (a for a in annotations if _has_short_polygon(a.get("segmentation"))),
+            "has a polygon of fewer than 3 points (or with half a point)",
+            "correct or remove the polygon",
+            True,
+        ),
     )
-    yield from problem(
-        flat,
-        lambda a: f"has the bbox {a['bbox']}, which has no area",
-        "correct its width and height, or take the annotation out",
-        left_out=True,
-    )
-    yield from problem(
+    for wrong, what, remedy, can_be_left_out in found:
+        cases = list(wrong)
+        if cases:
+            yield Problem(_first_of(cases, what, image_of), remedy, can_be_left_out)
+
+
+def _shape_problems(
+    annotations: list[Record], image_of: dict[Any, Record]
+) -> Iterator[tuple[Iterable[Record], str, str, bool]]:
+    yield (
         (a for a in annotations if _is_no_segmentation(a.get("segmentation"))),
-        lambda a: "has a segmentation that is neither a list of polygons nor an RLE",
+        "has a segmentation that is neither a list of polygons nor an RLE",
         "write [[x1, y1, x2, y2, …], …], or an object with size and counts",
+        False,
     )
-    yield from problem(
-        (a for a in annotations if _has_short_polygon(a.get("segmentation"))),
-        lambda a: "has a polygon of fewer than 3 points (or with half a point)",
-        "correct or remove the polygon",
-        left_out=True,
-    )
-    yield from problem(
+    yield (
         (a for a in annotations if _differs_in_size(a, image_of)),
-        lambda a: f"has an RLE of the size {a['segmentation']['size']}, which is not its image's",
+        "has an RLE of the size {segmentation[size]}, which is not its image's",
         "encode the mask at the image's [height, width]",
+        False,
     )
+
+
+def _first_of(cases: list[Record], what: str, image_of: dict[Any, Record]) -> str:
+    """The first case, with its ids and the image's file, and how many there are besides."""
+    first = cases[0]
+    image = image_of.get(first["image_id"])
+    file = f" ({image['file_name']})" if image else ""
+    more = f", and {len(cases) - 1} more like it" if len(cases) > 1 else ""
+    subject = f"annotation {first.get('id')} of image {first['image_id']}{file}"
+    return f"{subject} {what.format_map(first)}{more}"
 
 
 def _boxes(annotations: list[Record]) -> tuple[list[Record], list[Record]]:

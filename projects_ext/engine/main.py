@@ -1,6 +1,7 @@
 """The program behind ``train_net.py``."""
 
 import logging
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +41,8 @@ def _log_file_only() -> Iterator[None]:
     handlers = [
         handler
         for handler in logging.getLogger("detectron2").handlers
-        if isinstance(handler, logging.StreamHandler)
-        and not isinstance(handler, logging.FileHandler)
+        # Upstream's log files are StreamHandlers, too.
+        if getattr(handler, "stream", None) in (sys.stdout, sys.stderr)
         and handler.level < logging.WARNING
     ]
     levels = [handler.level for handler in handlers]

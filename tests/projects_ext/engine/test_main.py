@@ -148,3 +148,4 @@ def test_command_line_shows_a_short_first_screen(
     assert "triangle" in screen
     assert len(screen.splitlines()) < 45
     assert "Environment" not in screen
+    assert "Environment info" in (tmp_path / "log.txt").read_text()

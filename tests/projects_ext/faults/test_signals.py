@@ -47,6 +47,8 @@ def test_a_signal_to_all_processes_saves_first(
     # As the terminal does for Ctrl-C, and as job schedulers do.
     os.killpg(process.pid, number)
     process.join(timeout=60)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
     stderr = (tmp_path / "stderr").read_text()
     assert process.exitcode == code, stderr
     assert "Traceback" not in stderr
