@@ -16,6 +16,7 @@ from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
 )
+from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import (
     RandomSubsetTrainingSampler,
     RepeatFactorTrainingSampler,
@@ -136,11 +137,6 @@ def _yaml_sampler(options: CfgNode, dataset: Any) -> SamplerMaker | None:
         f"DATALOADER.SAMPLER_TRAIN is {name}: give TrainingSampler, RepeatFactorTrainingSampler or "
         "RandomSubsetTrainingSampler"
     )
-
-
-def trivial_batch_collator(batch: list[Any]) -> list[Any]:
-    """The list as it is: images of one batch differ in size."""
-    return batch
 
 
 def leave_signals_to_the_main_process(worker_id: int) -> None:

@@ -18,6 +18,7 @@ import detectron2
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
+from .checkpointing import write_whole
 from .settings import Settings
 
 logger = logging.getLogger("detectron2.projects_ext")
@@ -54,9 +55,8 @@ def write_results(
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     path = Path(settings.output_dir) / FILE_NAME
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(content, indent=2) + "\n")
-    beside.replace(path)
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
     logger.info(f"Metrics, config and checkpoint hash written to {path}")
     return path
 
