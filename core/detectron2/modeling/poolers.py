@@ -158,7 +158,8 @@ class ROIPooler(nn.Module):
                 for pooler, feature, index in zip(self.level_poolers, x, indices, strict=True)
             ]
         )
-        return torch.zeros_like(pooled).index_copy(0, torch.cat(indices), pooled)
+        # A selection keeps nothing but its index for the backward pass.
+        return pooled.index_select(0, torch.cat(indices).argsort())
 
     def _check(self, x: list[Tensor], box_lists: list[Boxes]) -> None:
         if not isinstance(x, list) or not isinstance(box_lists, list):
