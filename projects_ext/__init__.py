@@ -1,38 +1,9 @@
 """GRoIE, GCNet, Grid R-CNN, CARAFE and CondInst as an extension of Detectron2."""
 
-from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import find_spec
-
+# First of all: the other modules import detectron2.
+from . import _requirements as _requirements
 from .config import add_config
 
 __all__ = ["add_config"]
 
 __version__ = "0.1.0"
-
-UPSTREAM, CORE = "detectron2", "detectron2-core"
-
-
-def _installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _require_one_detectron2() -> None:
-    """Refuse to go on without a ``detectron2``, or with two of them in the same place."""
-    if find_spec("detectron2") is None:
-        raise ImportError(
-            "projects_ext needs a `detectron2` package: install detectron2-core with "
-            "`pip install ./core` from this repository, or build upstream Detectron2 as its own "
-            "documentation says."
-        )
-    if _installed(UPSTREAM) and _installed(CORE):
-        raise ImportError(
-            "both upstream Detectron2 and detectron2-core are installed and overwrite each other: "
-            "run `pip uninstall -y detectron2 detectron2-core`, then install the one you want."
-        )
-
-
-_require_one_detectron2()

@@ -1,11 +1,13 @@
 """This project's keys in a YAML config, beside Detectron2's own."""
 
-from __future__ import annotations
+from detectron2.config import CfgNode
 
-from typing import TYPE_CHECKING
+from .gcnet import add_gcnet_config
+from .grid_rcnn import add_grid_rcnn_config
+from .groie import add_groie_config
 
-if TYPE_CHECKING:
-    from detectron2.config import CfgNode
+SYSTEMS = (add_gcnet_config, add_grid_rcnn_config, add_groie_config)
+"""What adds each system's keys; importing them also registers the systems' components."""
 
 
 def add_config(cfg: CfgNode) -> None:
@@ -48,3 +50,9 @@ def add_config(cfg: CfgNode) -> None:
     cfg.TEST.BEST_METRIC_MODE = "max"
     # Draw predictions beside the ground truth for the first so many images of each data set.
     cfg.TEST.PICTURES = 0
+    # RoI poolers by name, for the RoI heads "RegisteredPoolersROIHeads" and
+    # "RegisteredPoolersCascadeROIHeads" [model.roi_heads.box_pooler, mask_pooler].
+    cfg.MODEL.ROI_BOX_HEAD.POOLER_NAME = "ROIPooler"
+    cfg.MODEL.ROI_MASK_HEAD.POOLER_NAME = "ROIPooler"
+    for add_keys in SYSTEMS:
+        add_keys(cfg)

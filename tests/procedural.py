@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 Gains = Sequence[tuple[str, float]]
 
@@ -75,3 +76,9 @@ def golden_state(keys: Sequence[str], gains: Gains) -> dict[str, np.ndarray]:
         size = [] if shape in ("", "scalar") else [int(length) for length in shape.split("x")]
         state[name] = procedural_array(name, size, gains)
     return state
+
+
+def procedural_noise(name: str, shape: Sequence[int]) -> torch.Tensor:
+    """Standard normal values, float32: inputs and output gradients of single operators."""
+    noise = _generator(name).standard_normal(tuple(shape))
+    return torch.from_numpy(noise.astype(np.float32))

@@ -13,6 +13,16 @@ coco_1x = L(WarmupParamScheduler)(
     warmup_factor=0.001,
 )
 
+# 12 epochs of 7,330 iterations, as OpenMMLab counts them: steps after epoch 8 and 11.
+openmmlab_1x = L(WarmupParamScheduler)(
+    scheduler=L(MultiStepParamScheduler)(
+        values=[1.0, 0.1, 0.01], milestones=[8 * 7330, 11 * 7330, 12 * 7330]
+    ),
+    warmup_length=500 / (12 * 7330),
+    warmup_method="linear",
+    warmup_factor=0.001,
+)
+
 # Down to nothing along half a cosine; 5 % of the run to warm up.
 cosine = L(WarmupParamScheduler)(
     scheduler=L(CosineParamScheduler)(start_value=1.0, end_value=0.0),

@@ -1,5 +1,14 @@
 """Layers in pure PyTorch."""
 
 from .batch_norm import FrozenStatisticsBatchNorm2d
+from .context_block import ContextBlock
+from .generalized_attention import GeneralizedAttention
+from .roi_align import pixel_rows, roi_align_rows
 
-__all__ = ["FrozenStatisticsBatchNorm2d"]
+__all__ = [
+    "ContextBlock",
+    "FrozenStatisticsBatchNorm2d",
+    "GeneralizedAttention",
+    "pixel_rows",
+    "roi_align_rows",
+]

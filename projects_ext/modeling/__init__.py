@@ -1,12 +1,22 @@
-"""Detectron2 components with the behaviour of the experiments that weights were published for."""
+"""Detectron2 components that the systems share.
+
+Some have the behaviour of the experiments that weights were published for; some let a YAML config
+name what a LazyConfig injects.
+"""
 
 from .box_regression import TwoSidedBox2BoxTransform
 from .initialisation import KaimingLogitsMaskHead, XavierUniformFPN
 from .matcher import ReassigningMatcher
+from .poolers import ROI_POOLER_REGISTRY, build_roi_pooler
+from .roi_heads import RegisteredPoolersCascadeROIHeads, RegisteredPoolersROIHeads
 
 __all__ = [
+    "ROI_POOLER_REGISTRY",
     "KaimingLogitsMaskHead",
     "ReassigningMatcher",
+    "RegisteredPoolersCascadeROIHeads",
+    "RegisteredPoolersROIHeads",
     "TwoSidedBox2BoxTransform",
     "XavierUniformFPN",
+    "build_roi_pooler",
 ]

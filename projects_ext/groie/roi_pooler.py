@@ -1,0 +1,229 @@
+"""Region features from every pyramid level (GRoIE, arXiv 2004.13665).
+
+Shapes: N images, M regions in all of them, C channels, h x w bins of a region.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import roi_align
+
+from detectron2.config import CfgNode
+from detectron2.layers import Conv2d
+from detectron2.structures import Boxes
+from projects_ext.layers import GeneralizedAttention, pixel_rows, roi_align_rows
+from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY
+
+CHUNK_BINS = 64 * 49
+"""Bins that go through the modules at a time at inference: enough to keep the processor busy."""
+
+
+def sum_levels(levels: Iterable[Tensor]) -> Tensor:
+    """Add the levels' features, holding two of them at a time: (M, C, h, w) in float32 at least."""
+    total: Tensor | None = None
+    for features in levels:
+        if total is None:
+            total = features.to(torch.promote_types(features.dtype, torch.float32))
+        elif torch.is_grad_enabled():
+            total = total + features
+        else:
+            total += features
+    assert total is not None
+    return total
+
+
+def concatenate_levels(levels: Iterable[Tensor]) -> Tensor:
+    """Put the levels' channels one behind the other: (M, levels C, h, w)."""
+    return torch.cat(list(levels), dim=1)
+
+
+AGGREGATIONS: dict[str, Callable[[Iterable[Tensor]], Tensor]] = {
+    "sum": sum_levels,
+    "concat": concatenate_levels,
+}
+
+
+@ROI_POOLER_REGISTRY.register()
+class GRoIEPooler(nn.Module):
+    """Pools each region from all levels, in the place of Detectron2's ``ROIPooler``.
+
+    RoIAlign from every level, the pre-module on each (the same for all), aggregation over the
+    levels, the post-module (section 3 of the paper).
+
+    At inference the regions go through it in chunks, so that memory beside maps and result does not
+    grow with their number. In mixed precision the levels are summed in float32.
+
+    Args:
+        output_size: bins of a region, h = w or (h, w).
+        scales: of every level, the inverse of its stride.
+        sampling_ratio: samples of a bin in each direction, 0 for as many as pixels.
+        pooler_type: "ROIAlignV2" (aligned to pixel centres) or "ROIAlign".
+        channels: C; needed where a module is not given.
+        pre_module: (M, C, h, w) -> (M, C, h, w); by default a 5 x 5 convolution with bias and ReLU.
+        post_module: of the aggregated features; by default attention of type 0100.
+        aggregation: "sum" or "concat"; the latter gives the post-module levels x C channels.
+        recompute: in training, compute the features of a level again when their gradients are
+            needed instead of keeping those of all levels: less memory, about a third more time.
+        chunk_bins: bins in a chunk.
+
+    Raises:
+        ValueError: unknown pooler type or aggregation.
+    """
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int],
+        scales: Sequence[float],
+        sampling_ratio: int = 2,
+        pooler_type: str = "ROIAlignV2",
+        *,
+        channels: int = 256,
+        pre_module: nn.Module | None = None,
+        post_module: nn.Module | None = None,
+        aggregation: str = "sum",
+        recompute: bool = False,
+        chunk_bins: int = CHUNK_BINS,
+    ) -> None:
+        super().__init__()
+        if pooler_type not in ("ROIAlign", "ROIAlignV2"):
+            raise ValueError(
+                f"pooler_type is '{pooler_type}': GRoIE pools by 'ROIAlignV2' or 'ROIAlign'"
+            )
+        if aggregation not in AGGREGATIONS:
+            raise ValueError(f"aggregation is '{aggregation}': give 'sum' or 'concat'")
+        height, width = (output_size,) * 2 if isinstance(output_size, int) else output_size
+        self.output_size: tuple[int, int] = (height, width)
+        self.scales = tuple(scales)
+        self.sampling_ratio = sampling_ratio
+        self.aligned = pooler_type == "ROIAlignV2"
+        self.aggregation = aggregation
+        self.recompute = recompute
+        self.chunk = max(1, chunk_bins // (height * width))
+        self.pre_module = convolution(channels) if pre_module is None else pre_module
+        if post_module is None:
+            levels = len(self.scales) if aggregation == "concat" else 1
+            post_module = GeneralizedAttention(levels * channels)
+        self.post_module = post_module
+
+    @classmethod
+    def options_from_config(cls, cfg: CfgNode, channels: int) -> dict[str, Any]:
+        """The arguments that only this pooler has, from ``cfg.MODEL.GROIE``."""
+        options = cfg.MODEL.GROIE
+        levels = len(cfg.MODEL.ROI_HEADS.IN_FEATURES) if options.AGGREGATION == "concat" else 1
+        attention = GeneralizedAttention(
+            levels * channels,
+            num_heads=options.NUM_HEADS,
+            attention_type=options.ATTENTION_TYPE,
+            kv_stride=options.KV_STRIDE,
+            transposed_rows=options.TRANSPOSED_ROWS,
+        )
+        return {
+            "pre_module": convolution(channels, options.PRE_KERNEL_SIZE),
+            "post_module": attention,
+            "aggregation": options.AGGREGATION,
+            "recompute": options.RECOMPUTE,
+        }
+
+    def extra_repr(self) -> str:
+        """What the modules inside do not show."""
+        return (
+            f"output_size={self.output_size}, levels={len(self.scales)}, "
+            f"sampling_ratio={self.sampling_ratio}, aggregation='{self.aggregation}'"
+        )
+
+    def forward(self, x: Sequence[Tensor], box_lists: Sequence[Boxes]) -> Tensor:
+        """Pool.
+
+        Args:
+            x: the levels' feature maps, each (N, C, H, W).
+            box_lists: the boxes of every image, together M; M may be 0.
+
+        Returns:
+            (M, C, h, w); with concatenation what the post-module makes of (M, levels C, h, w).
+
+        Raises:
+            ValueError: the numbers of levels or of images do not agree.
+        """
+        if len(x) != len(self.scales) or not box_lists or len(box_lists) != len(x[0]):
+            raise ValueError(
+                f"GRoIEPooler got {len(x)} feature maps and {len(box_lists)} lists of boxes: give "
+                f"{len(self.scales)} maps, one for each scale, and one list for each image"
+            )
+        regions = numbered(box_lists)
+        if torch.is_grad_enabled():
+            return self._by_level(x, regions)
+        return self._in_chunks(x, regions)
+
+    def _by_level(self, maps: Sequence[Tensor], regions: Tensor) -> Tensor:
+        """All regions at once. With ``recompute`` only inputs and outputs of these steps stay."""
+
+        def pool(level: int, features: Tensor) -> Tensor:
+            return self._pool(level, self._source(features), features.dtype, regions)
+
+        levels = (self._step(pool, level, features) for level, features in enumerate(maps))
+        total = AGGREGATIONS[self.aggregation](levels).to(maps[0].dtype)
+        return self._step(self.post_module, total).to(maps[0].dtype)
+
+    def _step(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
+        if self.recompute:
+            return checkpoint(function, *args, use_reentrant=False)
+        return function(*args)
+
+    def _in_chunks(self, maps: Sequence[Tensor], regions: Tensor) -> Tensor:
+        """Every chunk goes to its place in the output at once: there is no second copy of it."""
+        sources = [self._source(features) for features in maps]
+        dtype = maps[0].dtype
+        output: Tensor | None = None
+        for start in range(0, max(1, len(regions)), self.chunk):
+            part = regions[start : start + self.chunk]
+            levels = (self._pool(level, x, dtype, part) for level, x in enumerate(sources))
+            total = AGGREGATIONS[self.aggregation](levels).to(dtype)
+            features = self.post_module(total)
+            if output is None:
+                output = features.new_empty((len(regions), *features.shape[1:]), dtype=dtype)
+            output[start : start + self.chunk] = features
+        assert output is not None
+        return output
+
+    def _source(self, features: Tensor) -> Tensor:
+        """What a level is pooled from: rows of channels on the CPU, else the map itself."""
+        if self.sampling_ratio > 0 and features.device.type == "cpu":
+            return pixel_rows(features)
+        return features.to(torch.promote_types(features.dtype, torch.float32))
+
+    def _pool(self, level: int, source: Tensor, dtype: torch.dtype, regions: Tensor) -> Tensor:
+        """Features of regions (M, 5) from one level, after the pre-module: (M, C, h, w)."""
+        align = roi_align
+        if self.sampling_ratio > 0 and source.device.type == "cpu":
+            align = roi_align_rows
+        pooled = align(
+            source,
+            regions.to(source.dtype),
+            self.output_size,
+            self.scales[level],
+            self.sampling_ratio,
+            self.aligned,
+        )
+        return self.pre_module(pooled.to(dtype))
+
+
+def numbered(box_lists: Sequence[Boxes]) -> Tensor:
+    """The boxes of all images, each with its image's index in front: (M, 5)."""
+    parts = [
+        torch.cat([boxes.tensor.new_full((len(boxes), 1), index), boxes.tensor], dim=1)
+        for index, boxes in enumerate(box_lists)
+    ]
+    return torch.cat(parts)
+
+
+def convolution(channels: int, kernel_size: int = 5) -> nn.Module:
+    """The pre-module of the paper: a convolution with bias, then ReLU."""
+    layer = Conv2d(
+        channels, channels, kernel_size, padding=kernel_size // 2, activation=nn.ReLU(inplace=True)
+    )
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
