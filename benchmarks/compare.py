@@ -7,6 +7,7 @@
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,11 @@ from typing import Any
 from benchmarks.measure import table
 
 ROOT = Path(__file__).parents[1]
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**34)
+}  # fmt: skip
+"""For glibc: without these, large tensors come from the system and go back to it each time, and the
+page faults, about one million in a training step, differ from run to run by a third."""
 
 
 def run(python: str, benchmark: str, options: list[str]) -> dict[str, Any]:
@@ -24,7 +30,8 @@ def run(python: str, benchmark: str, options: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
         command = [python, "-m", f"benchmarks.{benchmark}", *options, "--json", str(file)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        env = {**os.environ, **KEEP_FREED_MEMORY}
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         return json.loads(file.read_text())

@@ -10,6 +10,7 @@ explode without ImageNet weights; every class score passes, so that inference ha
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import torch
 from torch import nn
@@ -23,13 +24,18 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def build_model(device: str) -> nn.Module:
-    """Mask R-CNN R50-FPN of the project's own config."""
-    torch.manual_seed(0)
+    """Mask R-CNN R50-FPN of the project's own config; its weights depend on their names alone."""
     cfg = LazyConfig.load(str(CONFIGS / "quickstart" / "mask_rcnn_r50_fpn_coco.py")).model
     cfg.backbone.bottom_up.freeze_at = 0
     cfg.backbone.bottom_up.stem.norm = cfg.backbone.bottom_up.stages.norm = "BN"
     cfg.roi_heads.box_predictor.test_score_thresh = 0.0
-    return instantiate(cfg).to(device)
+    model = instantiate(cfg)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.dim() > 1:
+                generator = torch.Generator().manual_seed(crc32(name.encode()))
+                value.normal_(0, float(f"{value.std().item():.1g}"), generator=generator)
+    return model.to(device)
 
 
 def training_step(args: argparse.Namespace) -> Result:

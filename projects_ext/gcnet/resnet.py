@@ -18,7 +18,11 @@ from detectron2.modeling.backbone.resnet import (
 )
 from projects_ext.layers import ContextBlock
 
-Base = CNNBlockBase if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    Base = CNNBlockBase
+else:
+    Base = object
+
 BLOCKS_PER_STAGE = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 

@@ -85,14 +85,15 @@ class GridROIHeads(RegisteredPoolers, StandardROIHeads):
     ) -> dict[str, Tensor]:
         foreground = select_foreground_proposals(proposals, self.num_classes)[0]
         sampled = self._sample(foreground)
-        boxes = []
+        boxes, targets = [], []
         for image in sampled:
             moved = Boxes(jitter_boxes(image.proposal_boxes.tensor, self.jitter))
             moved.clip(image.image_size)
             boxes.append(moved)
-        targets = torch.cat([image.gt_boxes.tensor for image in sampled])
+            # The proposals of an image without objects have no such field, and are none.
+            targets.append(image.gt_boxes if image.has("gt_boxes") else moved)
         heatmaps = self._heatmaps(features, boxes)
-        return self.grid_head.losses(heatmaps, Boxes.cat(boxes).tensor, targets)
+        return self.grid_head.losses(heatmaps, Boxes.cat(boxes).tensor, Boxes.cat(targets).tensor)
 
     def _sample(self, foreground: list[Instances]) -> list[Instances]:
         """At most ``max_grid_regions`` of all images together."""

@@ -13,7 +13,7 @@ def add_groie_config(cfg: CfgNode) -> None:
             "PRE_KERNEL_SIZE": 5,
             # "sum" or "concat" over the levels.
             "AGGREGATION": "sum",
-            # Four digits of arXiv 1904.05873; see projects_ext.layers.GeneralizedAttention.
+            # Four digits of arXiv 1904.05873, in quotes: projects_ext.layers.GeneralizedAttention.
             "ATTENTION_TYPE": "0100",
             "NUM_HEADS": 6,
             "KV_STRIDE": 2,

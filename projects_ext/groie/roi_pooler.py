@@ -3,7 +3,7 @@
 Shapes: N images, M regions in all of them, C channels, h x w bins of a region.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,33 +17,10 @@ from detectron2.structures import Boxes
 from projects_ext.layers import GeneralizedAttention, pixel_rows, roi_align_rows
 from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY
 
-CHUNK_BINS = 64 * 49
+CHUNK_BINS = 128 * 49
 """Bins that go through the modules at a time at inference: enough to keep the processor busy."""
 
-
-def sum_levels(levels: Iterable[Tensor]) -> Tensor:
-    """Add the levels' features, holding two of them at a time: (M, C, h, w) in float32 at least."""
-    total: Tensor | None = None
-    for features in levels:
-        if total is None:
-            total = features.to(torch.promote_types(features.dtype, torch.float32))
-        elif torch.is_grad_enabled():
-            total = total + features
-        else:
-            total += features
-    assert total is not None
-    return total
-
-
-def concatenate_levels(levels: Iterable[Tensor]) -> Tensor:
-    """Put the levels' channels one behind the other: (M, levels C, h, w)."""
-    return torch.cat(list(levels), dim=1)
-
-
-AGGREGATIONS: dict[str, Callable[[Iterable[Tensor]], Tensor]] = {
-    "sum": sum_levels,
-    "concat": concatenate_levels,
-}
+AGGREGATIONS = ("sum", "concat")
 
 
 @ROI_POOLER_REGISTRY.register()
@@ -93,7 +70,7 @@ class GRoIEPooler(nn.Module):
                 f"pooler_type is '{pooler_type}': GRoIE pools by 'ROIAlignV2' or 'ROIAlign'"
             )
         if aggregation not in AGGREGATIONS:
-            raise ValueError(f"aggregation is '{aggregation}': give 'sum' or 'concat'")
+            raise ValueError(f"aggregation is '{aggregation}': give {' or '.join(AGGREGATIONS)}")
         height, width = (output_size,) * 2 if isinstance(output_size, int) else output_size
         self.output_size: tuple[int, int] = (height, width)
         self.scales = tuple(scales)
@@ -163,9 +140,14 @@ class GRoIEPooler(nn.Module):
         def pool(level: int, features: Tensor) -> Tensor:
             return self._pool(level, self._source(features), features.dtype, regions)
 
-        levels = (self._step(pool, level, features) for level, features in enumerate(maps))
-        total = AGGREGATIONS[self.aggregation](levels).to(maps[0].dtype)
-        return self._step(self.post_module, total).to(maps[0].dtype)
+        levels = [self._step(pool, level, features) for level, features in enumerate(maps)]
+        if self.aggregation == "sum":
+            total = at_least_float32(levels[0])
+            for features in levels[1:]:
+                total = total + features
+        else:
+            total = torch.cat(levels, dim=1)
+        return self._step(self.post_module, total.to(maps[0].dtype)).to(maps[0].dtype)
 
     def _step(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.recompute:
@@ -173,26 +155,41 @@ class GRoIEPooler(nn.Module):
         return function(*args)
 
     def _in_chunks(self, maps: Sequence[Tensor], regions: Tensor) -> Tensor:
-        """Every chunk goes to its place in the output at once: there is no second copy of it."""
-        sources = [self._source(features) for features in maps]
-        dtype = maps[0].dtype
+        """Every chunk goes to its place at once, and one level's source is held at a time."""
+        parts = [slice(i, i + self.chunk) for i in range(0, max(1, len(regions)), self.chunk)]
+        total: Tensor | None = None
+        for level, features in enumerate(maps):
+            source = self._source(features)
+            for part in parts:
+                pooled = self._pool(level, source, features.dtype, regions[part])
+                if total is None:
+                    total = self._no_features(pooled, len(regions))
+                first = level * pooled.shape[1] if self.aggregation == "concat" else 0
+                total[part, first : first + pooled.shape[1]] += pooled
+            del source
+        assert total is not None
         output: Tensor | None = None
-        for start in range(0, max(1, len(regions)), self.chunk):
-            part = regions[start : start + self.chunk]
-            levels = (self._pool(level, x, dtype, part) for level, x in enumerate(sources))
-            total = AGGREGATIONS[self.aggregation](levels).to(dtype)
-            features = self.post_module(total)
+        for part in parts:
+            finished = self.post_module(total[part].to(maps[0].dtype))
             if output is None:
-                output = features.new_empty((len(regions), *features.shape[1:]), dtype=dtype)
-            output[start : start + self.chunk] = features
+                shape = (len(regions), *finished.shape[1:])
+                output = finished.new_empty(shape, dtype=maps[0].dtype)
+            output[part] = finished
         assert output is not None
         return output
+
+    def _no_features(self, like: Tensor, count: int) -> Tensor:
+        """Zeros for the aggregated features of all regions, channels last as those of a chunk."""
+        levels = len(self.scales) if self.aggregation == "concat" else 1
+        shape = (count, *self.output_size, levels * like.shape[1])
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        return like.new_zeros(shape, dtype=dtype).permute(0, 3, 1, 2)
 
     def _source(self, features: Tensor) -> Tensor:
         """What a level is pooled from: rows of channels on the CPU, else the map itself."""
         if self.sampling_ratio > 0 and features.device.type == "cpu":
             return pixel_rows(features)
-        return features.to(torch.promote_types(features.dtype, torch.float32))
+        return at_least_float32(features)
 
     def _pool(self, level: int, source: Tensor, dtype: torch.dtype, regions: Tensor) -> Tensor:
         """Features of regions (M, 5) from one level, after the pre-module: (M, C, h, w)."""
@@ -208,6 +205,11 @@ class GRoIEPooler(nn.Module):
             self.aligned,
         )
         return self.pre_module(pooled.to(dtype))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x``, or what it is in float32 if its type has fewer digits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def numbered(box_lists: Sequence[Boxes]) -> Tensor:

@@ -53,8 +53,8 @@ class ContextBlock(nn.Module):
         self.channel_add = bottleneck(channels, hidden) if "channel_add" in fusions else None
         self.channel_mul = bottleneck(channels, hidden) if "channel_mul" in fusions else None
         if self.mask is not None:
+            zero(self.mask)
             nn.init.kaiming_normal_(self.mask.weight, mode="fan_in", nonlinearity="relu")
-            nn.init.zeros_(self.mask.bias)
 
     def context(self, x: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, C, 1, 1): equation 4's sum over all positions."""
@@ -78,8 +78,13 @@ class ContextBlock(nn.Module):
 def bottleneck(channels: int, hidden: int) -> nn.Sequential:
     """1x1 convolution, LayerNorm, ReLU, 1x1 convolution that starts at zero."""
     last = nn.Conv2d(hidden, channels, 1)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    zero(last)
     return nn.Sequential(
         nn.Conv2d(channels, hidden, 1), nn.LayerNorm([hidden, 1, 1]), nn.ReLU(inplace=True), last
     )
+
+
+def zero(module: nn.Module) -> None:
+    """All parameters become 0."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 def pixel_rows(features: Tensor) -> Tensor:
     """The pixels of feature maps (N, C, H, W), as (N, H, W, C) in float32 at least."""
     dtype = torch.promote_types(features.dtype, torch.float32)
-    return features.permute(0, 2, 3, 1).to(dtype).contiguous()
+    return features.to(dtype, memory_format=torch.channels_last).permute(0, 2, 3, 1).contiguous()
 
 
 def roi_align_rows(

@@ -36,7 +36,7 @@ class LiteralGRoIE(nn.Module):
         size, ratio = pooler.output_size, pooler.sampling_ratio
         total = maps[0].new_zeros((len(regions), maps[0].shape[1], *size))
         for features, scale in zip(maps, pooler.scales, strict=True):
-            pooled = roi_align(features, regions, size, scale, ratio, aligned=True)
+            pooled = roi_align(features, regions.to(features), size, scale, ratio, aligned=True)
             convolved = F.conv2d(
                 pooled, pooler.pre_module.weight, pooler.pre_module.bias, padding=2
             )

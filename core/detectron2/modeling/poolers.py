@@ -149,17 +149,14 @@ class ROIPooler(nn.Module):
         levels = assign_boxes_to_levels(
             box_lists, self.min_level, self.max_level, self.canonical_box_size, self.canonical_level
         )
-        indices = [(levels == level).nonzero().squeeze(1) for level in range(len(x))]
+        regions = x[0].new_empty((len(rois), x[0].shape[1], *self.output_size))
         # Levels without boxes are pooled too: all of them stay part of the graph, as
         # distributed training expects.
-        pooled = torch.cat(
-            [
-                pooler(feature, rois[index])
-                for pooler, feature, index in zip(self.level_poolers, x, indices, strict=True)
-            ]
-        )
-        # A selection keeps nothing but its index for the backward pass.
-        return pooled.index_select(0, torch.cat(indices).argsort())
+        for level, (pooler, feature) in enumerate(zip(self.level_poolers, x, strict=True)):
+            mine = (levels == level).nonzero().squeeze(1)
+            # Keeps nothing but the indices for the backward pass.
+            regions.index_put_((mine,), pooler(feature, rois[mine]))
+        return regions
 
     def _check(self, x: list[Tensor], box_lists: list[Boxes]) -> None:
         if not isinstance(x, list) or not isinstance(box_lists, list):

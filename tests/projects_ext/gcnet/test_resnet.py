@@ -111,8 +111,16 @@ def test_context_comes_after_the_last_norm_and_before_the_addition(kind: str) ->
     torch.testing.assert_close(found, expected)
 
 
+DEFORMABLE = pytest.param(
+    "deformable",
+    marks=pytest.mark.core_only(
+        reason="upstream's deformable convolution has no gradient on the CPU"
+    ),
+)
+
+
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["basic", "bottleneck", "ResNeXt", DEFORMABLE])
 def test_a_gradient_reaches_every_parameter_that_trains(kind: str, norm: str) -> None:
     fusions = ("channel_mul", "channel_add")
     stage = make_procedural(make_stage(kind, norm, ratio=1 / 2, fusions=fusions)).train()
@@ -121,7 +129,8 @@ def test_a_gradient_reaches_every_parameter_that_trains(kind: str, norm: str) ->
         assert parameter.requires_grad
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
+        # The softmax does not see the bias of the mask.
+        assert parameter.grad.abs().max() > 0 or name.endswith("mask.bias"), name
     assert not [
         name for name, _ in stage.named_parameters() if norm == "FrozenBN" and "norm" in name
     ]

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects_ext.gcnet.key_map import CONTEXT_NAMES
 from projects_ext.layers import ContextBlock
@@ -94,12 +95,30 @@ def test_a_map_has_its_own_context() -> None:
     torch.testing.assert_close(module(x), torch.cat([module(one[None]) for one in x]))
 
 
+class SoftmaxTypes(TorchDispatchMode):
+    """Notes in which precision every softmax answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[torch.dtype] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        if "softmax" in func.name():
+            self.found.append(output.dtype)
+        return output
+
+
 def test_softmax_is_not_in_half_precision() -> None:
     module = build().float()
     x = procedural_noise("autocast", (2, 8, 50, 50))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), SoftmaxTypes() as softmax:
         low = module(x)
-    torch.testing.assert_close(low.float(), module(x), rtol=0.02, atol=0.05)
+        lower = module(x.bfloat16())
+    assert softmax.found == [torch.float32, torch.float32]
+    assert lower.dtype == torch.bfloat16
+    for value in (low, lower):
+        torch.testing.assert_close(value.float(), module(x), rtol=0.02, atol=0.05)
 
 
 def test_compiles_as_one_graph() -> None:

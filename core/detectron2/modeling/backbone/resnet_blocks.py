@@ -50,8 +50,10 @@ class _ResidualBlock(CNNBlockBase):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block to ``x`` (N, in_channels, H, W)."""
-        identity = x if self.shortcut is None else self.shortcut(x)
-        return F.relu_(self._branch(x) + identity)
+        # In place: a large map more for each block costs time as well as memory.
+        branch = self._branch(x)
+        branch += x if self.shortcut is None else self.shortcut(x)
+        return F.relu_(branch)
 
 
 class BasicBlock(_ResidualBlock):
