@@ -23,7 +23,6 @@ from detectron2.structures import Boxes
 from projects_ext.groie import GRoIEPooler
 from tests.references.groie import LiteralGRoIE
 
-
 CHANNELS = 256
 STRIDES = (4, 8, 16, 32)
 LITERAL = "literal"

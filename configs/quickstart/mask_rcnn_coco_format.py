@@ -18,6 +18,7 @@ from ..common.train import train
 
 model.roi_heads.num_classes = L(count_categories)(json_file="${data.train_json}")
 
+dataloader.train.mapper.image_format = "RGB"
 dataloader.train.mapper.augmentations[0].update(short_edge_length=(288, 320, 352), max_size=640)
 dataloader.test.mapper.augmentations[0].update(short_edge_length=320, max_size=640)
 dataloader.train.update(total_batch_size=8, num_workers=1)

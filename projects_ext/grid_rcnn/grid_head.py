@@ -1,7 +1,7 @@
 """The grid head: heatmaps of a box's grid points (Grid R-CNN, arXiv 1811.12030, Fig. 2 and 3)."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,11 +93,13 @@ class GridHead(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-        for deconv in (self.deconv1, self.deconv2):
-            nn.init.normal_(deconv.weight, std=0.001)
-            nn.init.zeros_(deconv.bias)
-        nn.init.constant_(self.deconv2.bias, -math.log((1 - PRIOR) / PRIOR))
+            elif isinstance(module, nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, std=0.001)
+        # A bias of the head is 0, but for the last one's; those of the norms are 0 as they are.
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                last = name == "deconv2.bias"
+                nn.init.constant_(value, -math.log((1 - PRIOR) / PRIOR) if last else 0.0)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
@@ -126,6 +128,7 @@ class GridHead(nn.Module):
     ) -> list[Tensor]:
         """Every point's features plus what its neighbours say (section 3.3)."""
         fused = []
+        modules: Any
         for features, around, modules in zip(points, self.around, transitions, strict=True):
             for index, module in zip(around, modules, strict=True):
                 features = features + module(sources[index])

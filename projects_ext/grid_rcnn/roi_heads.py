@@ -52,7 +52,9 @@ class GridROIHeads(RegisteredPoolers, StandardROIHeads):
         self.jitter, self.max_grid_regions = jitter, max_grid_regions
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+    def from_config(  # type: ignore[override]
+        cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]
+    ) -> dict[str, Any]:
         """The parts that the config describes, those of the grid by MODEL.ROI_GRID_HEAD."""
         parts = super().from_config(cfg, input_shape)
         options = cfg.MODEL.ROI_GRID_HEAD

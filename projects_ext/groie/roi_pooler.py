@@ -3,6 +3,7 @@
 Shapes: N images, M regions in all of them, C channels, h x w bins of a region.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torchvision.ops import roi_align
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d
 from detectron2.structures import Boxes
-from projects_ext.layers import GeneralizedAttention, pixel_rows, roi_align_rows
+from projects_ext.layers import GeneralizedAttention, pixel_rows, roi_align_rows, rows_pay
 from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY
 
 CHUNK_BINS = 128 * 49
@@ -138,7 +139,7 @@ class GRoIEPooler(nn.Module):
         """All regions at once. With ``recompute`` only inputs and outputs of these steps stay."""
 
         def pool(level: int, features: Tensor) -> Tensor:
-            return self._pool(level, self._source(features), features.dtype, regions)
+            return self.pre_module(self._align(level, features, len(regions))(regions))
 
         levels = [self._step(pool, level, features) for level, features in enumerate(maps)]
         if self.aggregation == "sum":
@@ -159,14 +160,14 @@ class GRoIEPooler(nn.Module):
         parts = [slice(i, i + self.chunk) for i in range(0, max(1, len(regions)), self.chunk)]
         total: Tensor | None = None
         for level, features in enumerate(maps):
-            source = self._source(features)
+            align = self._align(level, features, len(regions))
             for part in parts:
-                pooled = self._pool(level, source, features.dtype, regions[part])
+                pooled = self.pre_module(align(regions[part]))
                 if total is None:
                     total = self._no_features(pooled, len(regions))
                 first = level * pooled.shape[1] if self.aggregation == "concat" else 0
                 total[part, first : first + pooled.shape[1]] += pooled
-            del source
+            del align
         assert total is not None
         output: Tensor | None = None
         for part in parts:
@@ -185,26 +186,23 @@ class GRoIEPooler(nn.Module):
         dtype = torch.promote_types(like.dtype, torch.float32)
         return like.new_zeros(shape, dtype=dtype).permute(0, 3, 1, 2)
 
-    def _source(self, features: Tensor) -> Tensor:
-        """What a level is pooled from: rows of channels on the CPU, else the map itself."""
-        if self.sampling_ratio > 0 and features.device.type == "cpu":
-            return pixel_rows(features)
-        return at_least_float32(features)
+    def _align(self, level: int, features: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+        """RoIAlign from one level, from regions (M, 5) to (M, C, h, w); they are ``count`` in all.
 
-    def _pool(self, level: int, source: Tensor, dtype: torch.dtype, regions: Tensor) -> Tensor:
-        """Features of regions (M, 5) from one level, after the pre-module: (M, C, h, w)."""
-        align = roi_align
-        if self.sampling_ratio > 0 and source.device.type == "cpu":
-            align = roi_align_rows
-        pooled = align(
-            source,
-            regions.to(source.dtype),
-            self.output_size,
-            self.scales[level],
-            self.sampling_ratio,
-            self.aligned,
-        )
-        return self.pre_module(pooled.to(dtype))
+        On the CPU many regions pay for a copy of the map that they are pooled from faster.
+        """
+        samples = count * math.prod(self.output_size) * self.sampling_ratio**2
+        by_rows = features.device.type == "cpu" and rows_pay(features, samples)
+        source = pixel_rows(features) if by_rows else at_least_float32(features)
+        scale, ratio = self.scales[level], self.sampling_ratio
+
+        def pool(regions: Tensor) -> Tensor:
+            align = roi_align_rows if by_rows else roi_align
+            regions = regions.to(source.dtype)
+            pooled = align(source, regions, self.output_size, scale, ratio, self.aligned)
+            return pooled.to(features.dtype)
+
+        return pool
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -227,5 +225,6 @@ def convolution(channels: int, kernel_size: int = 5) -> nn.Module:
         channels, channels, kernel_size, padding=kernel_size // 2, activation=nn.ReLU(inplace=True)
     )
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer

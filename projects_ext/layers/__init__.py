@@ -3,7 +3,7 @@
 from .batch_norm import FrozenStatisticsBatchNorm2d
 from .context_block import ContextBlock
 from .generalized_attention import GeneralizedAttention
-from .roi_align import pixel_rows, roi_align_rows
+from .roi_align import pixel_rows, roi_align_rows, rows_pay
 
 __all__ = [
     "ContextBlock",
@@ -11,4 +11,5 @@ __all__ = [
     "GeneralizedAttention",
     "pixel_rows",
     "roi_align_rows",
+    "rows_pay",
 ]

@@ -5,6 +5,7 @@ and values at h' x w' of them, every ``kv_stride``-th in both directions.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ def relative_positions(queries: int, keys: int, stride: int, dim: int, like: Ten
     Returns:
         (queries, keys, dim / 2): the sines, then the cosines.
     """
-    options = {"device": like.device, "dtype": like.dtype}
+    options: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
     distance = torch.arange(queries, **options)[:, None] - stride * torch.arange(keys, **options)
     exponent = torch.arange(dim // 4, **options) * (4 / dim)
     angle = distance[..., None] / WAVE_LENGTH**exponent

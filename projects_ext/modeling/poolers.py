@@ -32,7 +32,7 @@ def build_roi_pooler(cfg: CfgNode, head: CfgNode, input_shape: dict[str, ShapeSp
         options = pooler.options_from_config(cfg, maps[0].channels)
     return pooler(
         output_size=head.POOLER_RESOLUTION,
-        scales=tuple(1.0 / map_.stride for map_ in maps),
+        scales=tuple(1.0 / (map_.stride or 1) for map_ in maps),
         sampling_ratio=head.POOLER_SAMPLING_RATIO,
         pooler_type=head.POOLER_TYPE,
         **options,

@@ -41,7 +41,7 @@ def test_leaf_is_short_documented_and_without_lambdas(path: Path) -> None:
 def test_config_builds_model_optimizer_and_loaders(path: Path, shapes_overrides: list[str]) -> None:
     cfg = load(path, shapes_overrides)
     assert set(cfg) >= KEYS
-    model = instantiate(cfg.model)
+    model = build(cfg)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -55,6 +55,13 @@ def test_config_builds_model_optimizer_and_loaders(path: Path, shapes_overrides:
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=NAMES)
+def test_images_are_read_as_the_model_wants_them(path: Path) -> None:
+    cfg = LazyConfig.load(str(path))
+    for part in ("train", "test"):
+        assert cfg.dataloader[part].mapper.image_format == cfg.model.input_format
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=NAMES)
 def test_config_saves_and_reloads(path: Path, shapes_overrides: list[str], tmp_path: Path) -> None:
     cfg = load(path, shapes_overrides)
     saved = tmp_path / "config.yaml"
@@ -64,5 +71,11 @@ def test_config_saves_and_reloads(path: Path, shapes_overrides: list[str], tmp_p
     assert OmegaConf.to_container(again.train) == OmegaConf.to_container(cfg.train)
 
 
+def build(cfg: Any) -> Any:
+    """The model in its shapes alone: initial values take seconds where there are many."""
+    with torch.device("meta"):
+        return instantiate(cfg.model)
+
+
 def state_shapes(cfg: Any) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in instantiate(cfg.model).state_dict().items()}
+    return {name: value.shape for name, value in build(cfg).state_dict().items()}

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from projects_ext.groie.key_map import ATTENTION_NAMES
-from projects_ext.layers.generalized_attention import GeneralizedAttention
+from projects_ext.layers.generalized_attention import GeneralizedAttention, stable_softmax
 from tests.golden_files import load_golden
 from tests.procedural import procedural_array, procedural_noise
 from tests.references.generalized_attention import generalized_attention
@@ -98,6 +99,51 @@ def test_gradients_are_right(kind: str) -> None:
 def test_starts_as_the_identity() -> None:
     x = procedural_noise("identity", (2, 16, 7, 7))
     assert torch.equal(GeneralizedAttention(16, num_heads=6)(x), x)
+
+
+def test_weights_start_kaiming_uniform_with_gain_one() -> None:
+    torch.manual_seed(0)
+    module = GeneralizedAttention(64, num_heads=4, attention_type="1111")
+    for layer in module.children():
+        bound = (3 / layer.weight[0].numel()) ** 0.5
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert not module.projection.bias.any()
+
+
+class Softmaxes(TorchDispatchMode):
+    """Notes the shape and the type of every result of a softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[torch.Tensor] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten._softmax.default:
+            self.results.append(result)
+        return result
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("kind", ["0100", "0001", "0101"])
+def test_logits_of_all_pairs_are_never_built(kind: str, transposed: bool) -> None:
+    module = build(kind, transposed_rows=transposed)
+    with Softmaxes() as softmaxes:
+        module(procedural_noise("pairs", (2, 8, 7, 7)).double())
+    assert [result.shape[-1] for result in softmaxes.results] == [4, 4]
+    # Two maps, two heads, 49 queries, keys along one axis.
+    assert all(result.numel() <= 2 * 2 * 49 * 4 for result in softmaxes.results)
+
+
+@pytest.mark.parametrize("kind", ["0100", "1111"])
+def test_softmax_is_in_float32_under_autocast(kind: str) -> None:
+    module = build(kind).float()
+    with torch.autocast("cpu", torch.bfloat16), Softmaxes() as softmaxes:
+        module(procedural_noise("softmax", (2, 8, 7, 7)))
+    assert softmaxes.results
+    assert all(result.dtype == torch.float32 for result in softmaxes.results)
+    assert stable_softmax(torch.zeros(3, dtype=torch.bfloat16)).dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", TYPES)

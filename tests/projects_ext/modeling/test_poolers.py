@@ -56,8 +56,8 @@ def test_options_of_groie_are_those_of_the_config() -> None:
     assert not standard.recompute
     other = build(
         config(
-            "GRoIEPooler", "PRE_KERNEL_SIZE", 3, "AGGREGATION", "concat", "ATTENTION_TYPE", "'1111'",
-            "NUM_HEADS", 4, "KV_STRIDE", 1, "RECOMPUTE", True,
+            "GRoIEPooler", "PRE_KERNEL_SIZE", 3, "AGGREGATION", "concat", "NUM_HEADS", 4,
+            "ATTENTION_TYPE", "'1111'", "KV_STRIDE", 1, "RECOMPUTE", True,
         )
     )  # fmt: skip
     assert other.pre_module.weight.shape == (12, 12, 3, 3)

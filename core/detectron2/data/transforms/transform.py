@@ -72,7 +72,7 @@ def _resize_uint8(img: np.ndarray, height: int, width: int, method: Any) -> np.n
     # PIL has no image of shape (H, W, 1).
     single_channel = img.ndim == 3 and img.shape[2] == 1
     pil_image = Image.fromarray(img[:, :, 0] if single_channel else img)
-    resized = np.array(pil_image.resize((width, height), method))
+    resized = np.asarray(pil_image.resize((width, height), method))
     return resized[:, :, None] if single_channel else resized
 
 
