@@ -5,6 +5,8 @@ from .optim import SGD as optimizer
 from .schedules import openmmlab_1x as lr_multiplier
 from .train import train
 
+# Norms decay as everything else does.
+optimizer.params.weight_decay_norm = None
 # 117,266 images have objects: 7,330 iterations an epoch.
 train.update(max_iter=12 * 7330, eval_period=7330)
 train.init_checkpoint = "torchvision://resnet50"

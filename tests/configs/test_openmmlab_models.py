@@ -38,3 +38,11 @@ def test_saves_reloads_and_trains(name: str, tmp_path: Path) -> None:
     gradients = {name for name, x in model.named_parameters() if x.grad is not None}
     assert "backbone.bottom_up.res3.0.conv1.norm.weight" in gradients
     assert not [name for name in gradients if "bottom_up.stem" in name or "bottom_up.res2" in name]
+
+
+def test_all_parameters_decay_in_their_schedule() -> None:
+    cfg = LazyConfig.load(str(ROOT / "configs/groie/mask_rcnn_r50_fpn_1x.py"))
+    with torch.device("meta"):
+        cfg.optimizer.params.model = instantiate(cfg.model)
+    optimizer = instantiate(cfg.optimizer)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {1e-4}

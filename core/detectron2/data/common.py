@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils import data
 
@@ -94,9 +93,13 @@ class _TorchSerializedList:
 
     def __init__(self, lst: Sequence[Any]) -> None:
         logger.info("Serializing %d elements to byte tensors ...", len(lst))
-        blobs = [pickle.dumps(element, protocol=pickle.HIGHEST_PROTOCOL) for element in lst]
-        self._ends = torch.from_numpy(np.cumsum([len(blob) for blob in blobs], dtype=np.int64))
-        self._bytes = torch.from_numpy(np.frombuffer(bytearray().join(blobs), dtype=np.uint8))
+        ends = torch.empty(len(lst), dtype=torch.int64)
+        content = bytearray()  # at once: pickled elements beside it would need its size again
+        for index, element in enumerate(lst):
+            content += pickle.dumps(element, protocol=pickle.HIGHEST_PROTOCOL)
+            ends[index] = len(content)
+        self._ends = ends
+        self._bytes = torch.frombuffer(content, dtype=torch.uint8)
         logger.info("Serialized dataset takes %.2f MiB", len(self._bytes) / 2**20)
 
     def __len__(self) -> int:

@@ -104,6 +104,7 @@ class DatasetMapper:
         if "sem_seg_file_name" in sample:
             sem_seg = utils.read_image(sample.pop("sem_seg_file_name"), "L").squeeze(2)
         aug_input = T.AugInput(image, sem_seg=sem_seg)
+        del image  # not to be held beside the augmented one
         transforms = self.augmentations(aug_input)
         size = aug_input.image.shape[:2]
 

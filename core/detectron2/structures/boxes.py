@@ -1,5 +1,6 @@
 """Axis-aligned boxes: their formats, a container for N of them, and their overlaps."""
 
+import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum, unique
 from typing import Any, TypeVar
@@ -19,6 +20,14 @@ __all__ = [
 ]
 
 RawBox = TypeVar("RawBox", list, tuple, np.ndarray, torch.Tensor)
+
+
+FOUR_FLOATS = struct.Struct("4f")
+
+
+def in_float32(*numbers: float) -> tuple[float, ...]:
+    """Four numbers, each rounded to float32."""
+    return FOUR_FLOATS.unpack(FOUR_FLOATS.pack(*numbers))
 
 
 @unique
@@ -63,6 +72,11 @@ class BoxMode(IntEnum):
                     "only XYXY_ABS and XYWH_ABS are supported"
                 )
 
+        sign = -1 if target == BoxMode.XYWH_ABS else 1
+        if isinstance(box, (list, tuple)) and [type(x) for x in box] == [float] * 4:
+            # One annotation, of a million in a data set: rounded as a tensor would be, but faster.
+            x, y, right, bottom = in_float32(*box)
+            return type(box)(in_float32(x, y, right + sign * x, bottom + sign * y))
         corners = torch.as_tensor(box)
         if corners.dim() not in (1, 2) or corners.shape[-1] != 4:
             raise ValueError(
@@ -70,8 +84,7 @@ class BoxMode(IntEnum):
                 f"but got shape {tuple(corners.shape)}"
             )
         first, second = corners[..., :2], corners[..., 2:]
-        second = second - first if target == BoxMode.XYWH_ABS else second + first
-        result = torch.cat([first, second], dim=-1)
+        result = torch.cat([first, second + sign * first], dim=-1)
 
         if isinstance(box, torch.Tensor):
             return result

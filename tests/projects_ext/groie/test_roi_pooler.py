@@ -157,14 +157,6 @@ def test_autocast_gives_half_precision_close_to_single() -> None:
     assert (half.float() - single).abs().mean() < 0.02 * single.abs().mean()
 
 
-def test_compiles_as_one_graph() -> None:
-    pooler, maps, regions = build(), feature_maps(), boxes(3, 2)
-    compiled = torch.compile(pooler, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(maps, regions), pooler(maps, regions))
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(maps, regions), pooler(maps, regions))
-
-
 def test_state_loads_into_another() -> None:
     pooler, other = build(), GRoIEPooler(7, SCALES, channels=CHANNELS).double()
     other.load_state_dict(pooler.state_dict())
@@ -194,3 +186,21 @@ def test_wrong_options_and_inputs_are_named() -> None:
         build()(feature_maps()[:1], boxes(1, 1))
     with pytest.raises(ValueError, match="one list for each image"):
         build()(feature_maps(), boxes(1))
+
+
+@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("options", [{}, {"recompute": True}])
+def test_compiles_as_one_graph(count: int, options) -> None:
+    pooler, regions = build(**options), boxes(count, 2)
+    maps = [map_.requires_grad_() for map_ in feature_maps()]
+    compiled = torch.compile(pooler, backend="aot_eager", fullgraph=True)
+    found, expected = compiled(maps, regions), pooler(maps, regions)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(
+        torch.autograd.grad(found.sum(), maps),
+        torch.autograd.grad(expected.sum(), maps),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(maps, regions), expected)

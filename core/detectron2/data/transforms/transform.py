@@ -53,7 +53,7 @@ class ResizeTransform(Transform):
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
         """Scale an N x 2 array of (x, y), in place like fvcore's transforms if it is of floats."""
-        if not np.issubdtype(coords.dtype, np.floating):
+        if coords.dtype.kind != "f":
             coords = coords.astype(np.float64)
         coords[:, 0] *= self.new_w / self.w
         coords[:, 1] *= self.new_h / self.h
