@@ -11,8 +11,11 @@ VERSION = re.search(
 )
 assert VERSION is not None
 
-# cityscapesscripts: what the Cityscapes evaluators score with; nothing else needs it.
-TEST = ["pytest>=8", "cityscapesscripts"]
+# What draws Cityscapes' label maps and scores on them; what reads SBD's MATLAB files. Only who
+# prepares or evaluates these data sets needs them.
+CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
+# onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
+TEST = ["pytest>=8", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 setup(
@@ -37,5 +40,5 @@ setup(
         # The TensorBoard writer of Detectron2's trainer.
         "tensorboard",
     ],
-    extras_require={"test": TEST, "dev": [*TEST, *DEV]},
+    extras_require={"cityscapes": CITYSCAPES, "voc": VOC, "test": TEST, "dev": [*TEST, *DEV]},
 )

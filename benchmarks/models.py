@@ -1,22 +1,22 @@
-"""Parameters, FLOPs and inference time of the ten models of GRoIE's table, from their configs.
+"""Parameters, FLOPs and inference time of the detectors, from their configs.
 
     python -m benchmarks.models
 
-Random weights and one made-up picture. For each model to have as much to do as a trained one has,
-a few classes are made likely everywhere: of 1000 proposals the 100 best detections go through the
-mask or grid branch. All models run in turns; "x plain" is the time beside the same model's without
-GRoIE.
+The ten models of GRoIE's table, and those of CARAFE and CondInst. Random weights and one made-up
+picture. For each model to have as much to do as a trained one has, a few classes are made likely
+everywhere: 100 detections go through the mask or grid branch. All models run in turns; "beside"
+names the model that "x time" compares with.
 
 FLOPs are those of convolutions and matrix products, as torch.utils.flop_counter finds them in one
-run, a multiplication with its addition counted as one. RoIAlign, NMS and elementwise work are not
-in them.
+run, and of CARAFE, a multiplication with its addition counted as one. RoIAlign, NMS and elementwise
+work are not in them.
 """
 
 import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,21 +28,33 @@ from detectron2.config import LazyConfig, instantiate
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
-MODELS = {
-    "Faster R50": "groie/faster_rcnn_r50_fpn_1x",
-    "Faster R50 + GRoIE": "groie/faster_rcnn_r50_fpn_groie_1x",
-    "Grid R50, GN": "grid_rcnn/grid_rcnn_r50_fpn_gn_1x",
-    "Grid R50, GN + GRoIE": "groie/grid_rcnn_r50_fpn_gn_groie_1x",
-    "Mask R50": "groie/mask_rcnn_r50_fpn_1x",
-    "Mask R50 + GRoIE": "groie/mask_rcnn_r50_fpn_groie_1x",
-    "Mask R50, GC": "gcnet/mask_rcnn_r50_fpn_syncbn_gcb_r4_1x",
-    "Mask R50, GC + GRoIE": "groie/mask_rcnn_r50_fpn_syncbn_gcb_r4_groie_1x",
-    "Mask R101, GC": "gcnet/mask_rcnn_r101_fpn_syncbn_gcb_r4_1x",
-    "Mask R101, GC + GRoIE": "groie/mask_rcnn_r101_fpn_syncbn_gcb_r4_groie_1x",
-}
-"""Short names and configs: each model, then the same with GRoIE."""
 
-GROIE = " + GRoIE"
+class Entry(NamedTuple):
+    """A config, and the model to compare with."""
+
+    config: str
+    beside: str
+
+
+MODELS = {
+    "Faster R50": Entry("groie/faster_rcnn_r50_fpn_1x", ""),
+    "Faster R50 + GRoIE": Entry("groie/faster_rcnn_r50_fpn_groie_1x", "Faster R50"),
+    "Faster R50 + CARAFE": Entry("carafe/faster_rcnn_r50_fpn_carafe_1x", "Faster R50"),
+    "Grid R50, GN": Entry("grid_rcnn/grid_rcnn_r50_fpn_gn_1x", "Faster R50"),
+    "Grid R50, GN + GRoIE": Entry("groie/grid_rcnn_r50_fpn_gn_groie_1x", "Grid R50, GN"),
+    "Mask R50": Entry("groie/mask_rcnn_r50_fpn_1x", ""),
+    "Mask R50 + GRoIE": Entry("groie/mask_rcnn_r50_fpn_groie_1x", "Mask R50"),
+    "Mask R50 + CARAFE": Entry("carafe/mask_rcnn_r50_fpn_carafe_1x", "Mask R50"),
+    "Mask R50, GC": Entry("gcnet/mask_rcnn_r50_fpn_syncbn_gcb_r4_1x", "Mask R50"),
+    "Mask R50, GC + GRoIE": Entry("groie/mask_rcnn_r50_fpn_syncbn_gcb_r4_groie_1x", "Mask R50, GC"),
+    "Mask R101, GC": Entry("gcnet/mask_rcnn_r101_fpn_syncbn_gcb_r4_1x", ""),
+    "Mask R101, GC + GRoIE": Entry(
+        "groie/mask_rcnn_r101_fpn_syncbn_gcb_r4_groie_1x", "Mask R101, GC"
+    ),
+    "CondInst R50": Entry("condinst/condinst_r50_fpn_ms_1x", "Mask R50"),
+}
+
+DETECTIONS = 100
 LIKELY_CLASSES = 3
 
 
@@ -55,7 +67,12 @@ def build_model(config: str, device: str) -> nn.Module:
             # Without ImageNet weights the residual branches would add up to infinity.
             if name.endswith("conv3.norm.weight"):
                 value.zero_()
-        model.roi_heads.box_predictor.cls_score.bias[:LIKELY_CLASSES] = 6.0
+        if hasattr(model, "roi_heads"):
+            model.roi_heads.box_predictor.cls_score.bias[:LIKELY_CLASSES] = 6.0
+        else:
+            model.head.cls_score.bias[:LIKELY_CLASSES] = 6.0
+            # Boxes of 8 x 8 cells, in place of empty ones.
+            model.head.bbox_pred.bias.fill_(4.0)
     return model
 
 
@@ -73,17 +90,17 @@ def cost(model: nn.Module, run: Callable[[], int]) -> tuple[float, float]:
     """
     with FlopCounterMode(display=False) as counter:
         found = run()
-    if found != model.roi_heads.box_predictor.test_topk_per_image:
+    if found != DETECTIONS:
         raise SystemExit(f"only {found} detections: give a larger --height or --width")
     parameters = sum(value.numel() for value in model.parameters())
     return parameters / 1e6, counter.get_total_flops() / 2e9
 
 
 def rows(names: list[str], args: argparse.Namespace) -> list[list[Any]]:
-    """Name, parameters, FLOPs, seconds, and these beside the plain model's."""
+    """Name, parameters, FLOPs, seconds; another model, and how many times its seconds these are."""
     inputs = batch(1, args.height, args.width, args.device)
     del inputs[0]["instances"]
-    models = {name: build_model(MODELS[name], args.device) for name in names}
+    models = {name: build_model(MODELS[name].config, args.device) for name in names}
     runs = {name: partial(detect, model, inputs) for name, model in models.items()}
     # Counting is the warm-up.
     costs = {name: cost(models[name], runs[name]) for name in names}
@@ -92,8 +109,9 @@ def rows(names: list[str], args: argparse.Namespace) -> list[list[Any]]:
     found = []
     for name in names:
         parameters, flops = costs[name]
-        ratio = seconds[name] / seconds[name.removesuffix(GROIE)]
-        found.append([name, parameters, round(flops), seconds[name], ratio])
+        beside = MODELS[name].beside
+        ratio = seconds[name] / seconds[beside] if beside in seconds else None
+        found.append([name, parameters, round(flops), seconds[name], beside, ratio])
     return found
 
 
@@ -109,12 +127,11 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    plain = [name for name in MODELS if GROIE not in name and args.only in name]
-    if not plain:
+    names = [name for name in MODELS if args.only in name]
+    if not names:
         parser.error(f"--only: no model has '{args.only}' in its name; there are {list(MODELS)}")
-    names = [name for name in MODELS if name.removesuffix(GROIE) in plain]
     print(environment(), f"inference, fp32, 1 x {args.height} x {args.width}", sep="\n", end="\n\n")
-    headers = ["model", "M parameters", "GFLOPs", "s", "x plain"]
+    headers = ["model", "M parameters", "GFLOPs", "s", "beside", "x time"]
     print(table(rows(names, args), headers))
 
 

@@ -2,11 +2,19 @@
 
 from detectron2.config import CfgNode
 
+from .carafe import add_carafe_config
+from .condinst import add_condinst_config
 from .gcnet import add_gcnet_config
 from .grid_rcnn import add_grid_rcnn_config
 from .groie import add_groie_config
 
-SYSTEMS = (add_gcnet_config, add_grid_rcnn_config, add_groie_config)
+SYSTEMS = (
+    add_carafe_config,
+    add_condinst_config,
+    add_gcnet_config,
+    add_grid_rcnn_config,
+    add_groie_config,
+)
 """What adds each system's keys; importing them also registers the systems' components."""
 
 

@@ -13,6 +13,8 @@ from tests.procedural import procedural_image
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = {
+    "carafe mask": "carafe/mask_rcnn_carafe_shapes.py",
+    "carafe faster": "carafe/faster_rcnn_carafe_shapes.py",
     "groie mask": "groie/mask_rcnn_groie_shapes.py",
     "gcnet mask": "gcnet/mask_rcnn_gcb_shapes.py",
     "grid": "grid_rcnn/grid_rcnn_shapes.py",

@@ -48,7 +48,9 @@ def test_core_never_imports_the_extension() -> None:
 
 
 def test_layers_import_torch_and_torchvision_only() -> None:
-    standard = {"__future__", "collections", "dataclasses", "functools", "math", "typing"}
+    standard = {
+        "__future__", "collections", "contextlib", "dataclasses", "functools", "math", "typing"
+    }  # fmt: skip
     allowed = standard | {"torch", "torchvision", "triton", "projects_ext"}
     for path, package in files("projects_ext/layers"):
         for module in imported_modules(path, package):

@@ -13,6 +13,16 @@ coco_1x = L(WarmupParamScheduler)(
     warmup_factor=0.001,
 )
 
+# Three times as long; the last two parts keep their length.
+coco_3x = L(WarmupParamScheduler)(
+    scheduler=L(MultiStepParamScheduler)(
+        values=[1.0, 0.1, 0.01], milestones=[210000, 250000, 270000]
+    ),
+    warmup_length=1000 / 270000,
+    warmup_method="linear",
+    warmup_factor=0.001,
+)
+
 # 12 epochs of 7,330 iterations, as OpenMMLab counts them: steps after epoch 8 and 11.
 openmmlab_1x = L(WarmupParamScheduler)(
     scheduler=L(MultiStepParamScheduler)(

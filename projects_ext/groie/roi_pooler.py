@@ -5,6 +5,7 @@ Shapes: N images, M regions in all of them, C channels, h x w bins of a region.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,9 +14,14 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops import roi_align
 
 from detectron2.config import CfgNode
-from detectron2.layers import Conv2d
 from detectron2.structures import Boxes
-from projects_ext.layers import GeneralizedAttention, pixel_rows, roi_align_rows, rows_pay
+from projects_ext.layers import (
+    GeneralizedAttention,
+    SmallMapConv2d,
+    pixel_rows,
+    roi_align_rows,
+    rows_pay,
+)
 from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY
 
 CHUNK_BINS = 128 * 49
@@ -159,15 +165,16 @@ class GRoIEPooler(nn.Module):
         """Every chunk goes to its place at once, and one level's source is held at a time."""
         parts = [slice(i, i + self.chunk) for i in range(0, max(1, len(regions)), self.chunk)]
         total: Tensor | None = None
-        for level, features in enumerate(maps):
-            align = self._align(level, features, len(regions))
-            for part in parts:
-                pooled = self.pre_module(align(regions[part]))
-                if total is None:
-                    total = self._no_features(pooled, len(regions))
-                first = level * pooled.shape[1] if self.aggregation == "concat" else 0
-                total[part, first : first + pooled.shape[1]] += pooled
-            del align
+        with self._many_calls(len(maps) * len(regions), maps[0]):
+            for level, features in enumerate(maps):
+                align = self._align(level, features, len(regions))
+                for part in parts:
+                    pooled = self.pre_module(align(regions[part]))
+                    if total is None:
+                        total = self._no_features(pooled, len(regions))
+                    first = level * pooled.shape[1] if self.aggregation == "concat" else 0
+                    total[part, first : first + pooled.shape[1]] += pooled
+                del align
         assert total is not None
         output: Tensor | None = None
         for part in parts:
@@ -178,6 +185,13 @@ class GRoIEPooler(nn.Module):
             output[part] = finished
         assert output is not None
         return output
+
+    def _many_calls(self, count: int, features: Tensor) -> AbstractContextManager[None]:
+        """The pre-module is about to see ``count`` regions, chunk by chunk."""
+        if isinstance(self.pre_module, SmallMapConv2d):
+            region = features.new_empty((0, *self.output_size))
+            return self.pre_module.kept_spectra(count, region)
+        return nullcontext()
 
     def _no_features(self, like: Tensor, count: int) -> Tensor:
         """Zeros for the aggregated features of all regions, channels last as those of a chunk."""
@@ -221,9 +235,7 @@ def numbered(box_lists: Sequence[Boxes]) -> Tensor:
 
 def convolution(channels: int, kernel_size: int = 5) -> nn.Module:
     """The pre-module of the paper: a convolution with bias, then ReLU."""
-    layer = Conv2d(
-        channels, channels, kernel_size, padding=kernel_size // 2, activation=nn.ReLU(inplace=True)
-    )
+    layer = SmallMapConv2d(channels, channels, kernel_size, activation=nn.ReLU(inplace=True))
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

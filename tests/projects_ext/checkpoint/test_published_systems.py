@@ -10,6 +10,8 @@ from tests.golden_files import load_golden
 from tests.two_stage_parity import NOT_ANSWERS, Answers, assert_agrees, build, load_from_file
 
 CONFIGS = {
+    "carafe_faster": "carafe/faster_rcnn_r50_fpn_carafe_1x.py",
+    "carafe_mask": "carafe/mask_rcnn_r50_fpn_carafe_1x.py",
     "groie_faster": "groie/faster_rcnn_r50_fpn_groie_1x.py",
     "groie_mask": "groie/mask_rcnn_r50_fpn_groie_1x.py",
     "groie_gcb_mask": "groie/mask_rcnn_r50_fpn_syncbn_gcb_r4_groie_1x.py",

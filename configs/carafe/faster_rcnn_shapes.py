@@ -1,0 +1,9 @@
+"""The small Faster R-CNN on the shapes data, the plain model beside CARAFE's, on a CPU."""
+
+from ..quickstart.mask_rcnn_shapes import data, dataloader, lr_multiplier, model, optimizer, train
+
+for _part in ("mask_in_features", "mask_pooler", "mask_head"):
+    model.roi_heads.pop(_part)
+dataloader.train.mapper.use_instance_mask = False
+train.best_checkpointer.val_metric = "bbox/AP"
+train.output_dir = "output/carafe/faster_rcnn_shapes"

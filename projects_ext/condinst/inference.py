@@ -1,0 +1,96 @@
+"""From the head's predictions to detections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from detectron2.layers import batched_nms
+from detectron2.structures import Boxes, Instances
+from projects_ext.layers import cell_centers
+
+from .head import Predictions
+from .locations import boxes_at
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which predictions become detections.
+
+    Attributes:
+        score_thresh: the class probability has to be higher.
+        topk_candidates: of a level, go into the NMS: those of the highest class probability.
+        score_exponent: the score is (class probability x centerness) to this power: 1 in
+            OpenMMLab's experiments, 0.5 in the original ones.
+        nms_thresh: IoU of the NMS within a class.
+        max_detections: of an image.
+    """
+
+    score_thresh: float = 0.05
+    topk_candidates: int = 1000
+    score_exponent: float = 1.0
+    nms_thresh: float = 0.6
+    max_detections: int = 100
+
+
+def detect(
+    predictions: Predictions,
+    strides: Sequence[int],
+    image_sizes: Sequence[tuple[int, int]],
+    selection: Selection,
+) -> list[Instances]:
+    """The detections of every image, by falling score.
+
+    Args:
+        predictions: of the head.
+        strides: of its levels.
+        image_sizes: height and width without padding.
+        selection: what to keep.
+
+    Returns:
+        an image each: ``pred_boxes``, ``scores``, ``pred_classes``, and for the mask head
+        ``points`` (I, 2), ``strides`` (I,) and ``parameters`` (I, P).
+    """
+    found = []
+    for index, size in enumerate(image_sizes):
+        levels = [
+            _candidates([x[index] for x in maps], stride, size, selection)
+            for maps, stride in zip(zip(*predictions, strict=True), strides, strict=True)
+        ]
+        candidates = Instances.cat(levels)
+        keep = batched_nms(
+            candidates.pred_boxes.tensor,
+            candidates.scores,
+            candidates.pred_classes,
+            selection.nms_thresh,
+        )
+        found.append(candidates[keep[: selection.max_detections]])
+    return found
+
+
+def _candidates(
+    maps: Sequence[Tensor], stride: int, image_size: tuple[int, int], selection: Selection
+) -> Instances:
+    """The best predictions of a level, of one image's maps as :class:`Predictions` orders them."""
+    logits, distances, centerness, parameters = (x.flatten(1).t() for x in maps)
+    probabilities = logits.float().sigmoid()
+    places, classes = (probabilities > selection.score_thresh).nonzero().unbind(dim=1)
+    count = min(len(places), selection.topk_candidates)
+    best = probabilities[places, classes].topk(count)
+    places, classes = places[best.indices], classes[best.indices]
+
+    height, width = maps[0].shape[-2:]
+    points = cell_centers(height, width, stride, logits.device)[places]
+    boxes = Boxes(boxes_at(points, distances[places].float() * stride))
+    boxes.clip(image_size)
+    product = best.values * centerness[places, 0].float().sigmoid()
+    found = Instances(
+        image_size,
+        pred_boxes=boxes,
+        scores=product**selection.score_exponent,
+        pred_classes=classes,
+        points=points,
+        strides=points.new_full((count,), stride),
+        parameters=parameters[places],
+    )
+    return found[boxes.nonempty()]
