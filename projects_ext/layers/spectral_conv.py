@@ -20,7 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PART = 128 * 49
-"""Positions of the maps that are transformed at a time."""
+"""Positions of the maps that are transformed at a time, where all kernels' spectra are held."""
+
+FREQUENCIES = 16
+"""Frequencies that are treated at a time for gradients, where they are not."""
+
+ALL = slice(None)
 
 KERNELS_WORTH = 48
 """Transforming the kernels takes about as long as the products of so many maps (measured)."""
@@ -33,8 +38,8 @@ def transforms(height: int, width: int, kernel_size: int) -> tuple[Tensor, Tenso
     Periods are so long that what wraps around at a map's border meets zeros.
 
     Returns:
-        maps to spectra (Q 2, h w); spectra to maps (h w, Q 2); kernels to spectra (2 Q, k²), all
-        real parts first. The last one also takes the kernels' turn: deep learning correlates.
+        maps to spectra (Q, 2, h w); spectra to maps (h w, Q, 2); kernels to spectra (2, Q, k²).
+        The last one also takes the kernels' turn: deep learning correlates.
     """
     margin = kernel_size // 2
     periods = (height + margin, width + margin)
@@ -57,9 +62,9 @@ def transforms(height: int, width: int, kernel_size: int) -> tuple[Tensor, Tenso
     if periods[1] % 2 == 0:
         times[-1] = 1.0
     share = (times / math.prod(periods)).repeat(periods[0])[:, None]
-    forward = torch.stack([here.cos(), -here.sin()], dim=1).flatten(0, 1)
-    backward = torch.stack([here.cos() * share, -here.sin() * share], dim=1).flatten(0, 1).t()
-    return forward, backward.contiguous(), torch.cat([turned.cos(), turned.sin()])
+    forward = torch.stack([here.cos(), -here.sin()], dim=1)
+    backward = (forward * share[:, None]).permute(2, 0, 1).contiguous()
+    return forward, backward, torch.stack([turned.cos(), turned.sin()])
 
 
 def like(matrix: Tensor, x: Tensor) -> Tensor:
@@ -67,18 +72,20 @@ def like(matrix: Tensor, x: Tensor) -> Tensor:
     return matrix.to(dtype=x.dtype, device=x.device)
 
 
-def kernel_spectra(weight: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+def kernel_spectra(
+    weight: Tensor, size: tuple[int, int], dtype: torch.dtype, rows: slice = ALL
+) -> Tensor:
     """What multiplies the maps' spectra: (Q, 2 C, 2 O), complex products as real ones.
 
     Args:
         weight: (O, C, k, k).
         size: of the maps.
         dtype: of the result.
+        rows: which frequencies.
     """
-    kernel = transforms(*size, weight.shape[-1])[2]
-    by_tap = weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
-    spectra = like(kernel, weight) @ by_tap
-    outputs, inputs = weight.shape[:2]
+    outputs, inputs, kernel_size, _ = weight.shape
+    matrix = like(transforms(*size, kernel_size)[2][:, rows].flatten(0, 1), weight)
+    spectra = matrix @ weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
     real, imaginary = spectra.to(dtype).view(2, -1, inputs, outputs)
     found = real.new_empty(len(real), 2, inputs, 2, outputs)
     found[:, 0, :, 0] = found[:, 1, :, 1] = real
@@ -87,35 +94,65 @@ def kernel_spectra(weight: Tensor, size: tuple[int, int], dtype: torch.dtype) ->
     return found.view(-1, 2 * inputs, 2 * outputs)
 
 
-def to_spectra(x: Tensor, kernel_size: int) -> Tensor:
-    """Maps (N, C, h, w) -> (Q, N, 2 C)."""
-    matrix = like(transforms(x.shape[2], x.shape[3], kernel_size)[0], x)
-    spectra = matrix @ x.permute(0, 2, 3, 1).flatten(1, 2)
-    return spectra.view(len(x), len(matrix) // 2, -1).transpose(0, 1)
+def to_spectra(x: Tensor, kernel_size: int, rows: slice = ALL, shares: bool = False) -> Tensor:
+    """Maps (N, C, h, w) -> (Q, N, 2 C).
+
+    Args:
+        x: the maps.
+        kernel_size: k.
+        rows: which frequencies.
+        shares: multiply by each frequency's share in a sum over all places.
+    """
+    forward, backward, _ = transforms(x.shape[2], x.shape[3], kernel_size)
+    matrix = backward[:, rows].permute(1, 2, 0) if shares else forward[rows]
+    spectra = like(matrix.flatten(0, 1), x) @ x.permute(0, 2, 3, 1).flatten(1, 2)
+    return spectra.view(len(x), len(matrix), -1).transpose(0, 1)
 
 
-def to_maps(spectra: Tensor, size: tuple[int, int], kernel_size: int) -> Tensor:
+def to_maps(spectra: Tensor, size: tuple[int, int], kernel_size: int, rows: slice = ALL) -> Tensor:
     """(Q, N, 2 C) -> maps (N, C, h, w), their memory in the order (N, h, w, C)."""
     frequencies, count, width = spectra.shape
-    matrix = like(transforms(*size, kernel_size)[1], spectra)
+    matrix = like(transforms(*size, kernel_size)[1][:, rows].flatten(1), spectra)
     parts = spectra.view(frequencies, count, 2, width // 2).transpose(0, 1)
     found = matrix @ parts.reshape(count, 2 * frequencies, width // 2)
     return found.view(count, *size, width // 2).permute(0, 3, 1, 2)
 
 
+def empty_maps(x: Tensor, channels: int) -> Tensor:
+    """(N, channels, h, w) like ``x``, channels last."""
+    shape = (len(x), channels, *x.shape[2:])
+    form = torch.channels_last
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=form)
+
+
 def convolve(x: Tensor, spectra: Tensor, bias: Tensor | None, kernel_size: int) -> Tensor:
     """Convolve maps (N, C, h, w) with :func:`kernel_spectra`, zeros around: (N, O, h, w)."""
     size = (x.shape[2], x.shape[3])
-    outputs = spectra.shape[-1] // 2
-    found = torch.empty(
-        (len(x), outputs, *size), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-    )
-    added = x.new_zeros(outputs) if bias is None else bias.to(x.dtype)
+    found = empty_maps(x, spectra.shape[-1] // 2)
+    added = x.new_zeros(found.shape[1]) if bias is None else bias.to(x.dtype)
     step = max(1, PART // math.prod(size))
     for part, place in zip(x.split(step), found.split(step), strict=True):
         product = to_spectra(part, kernel_size) @ spectra
         torch.add(to_maps(product, size, kernel_size), added[:, None, None], out=place)
     return found
+
+
+def blocks(size: tuple[int, int], kernel_size: int) -> list[slice]:
+    """All frequencies, some at a time."""
+    count = len(transforms(*size, kernel_size)[0])
+    return [slice(i, i + FREQUENCIES) for i in range(0, count, FREQUENCIES)]
+
+
+def convolve_by_frequency(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same with the kernels (O, C, k, k), whose spectra are never there as a whole."""
+    size, kernel_size = (x.shape[2], x.shape[3]), weight.shape[-1]
+    total: Any = 0.0 if bias is None else bias[:, None, None]
+    for rows in blocks(size, kernel_size):
+        product = to_spectra(x, kernel_size, rows) @ kernel_spectra(weight, size, x.dtype, rows)
+        part = to_maps(product, size, kernel_size, rows)
+        # In the weights' type: sums of half precision would lose digits.
+        total = total.add_(part) if rows.start else total + part.to(weight.dtype)
+    return empty_maps(x, len(weight)).copy_(total)
 
 
 class _SpectralConvolution(torch.autograd.Function):
@@ -124,8 +161,7 @@ class _SpectralConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        spectra = kernel_spectra(weight, (x.shape[2], x.shape[3]), x.dtype)
-        return convolve(x, spectra, bias, weight.shape[-1])
+        return convolve_by_frequency(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -142,25 +178,18 @@ class _SpectralConvolution(torch.autograd.Function):
 
 
 def _weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    kernel_size = weight.shape[-1]
+    outputs, inputs, kernel_size, _ = weight.shape
     size = (x.shape[2], x.shape[3])
-    outputs, inputs = weight.shape[:2]
-    # Every part writes as much as the spectra of all kernels: rather few of them.
-    step = max(1, 4 * PART // math.prod(size))
-    total: Any = 0
-    for maps, written in zip(x.split(step), gradient.split(step), strict=True):
-        spectra = to_spectra(maps, kernel_size).transpose(1, 2)
-        # The inverse transform's matrix has the shares that sums over half of a spectrum need.
-        matrix = like(transforms(*size, kernel_size)[1].t(), written)
-        shared = matrix @ written.permute(0, 2, 3, 1).flatten(1, 2)
-        shared = shared.view(len(written), len(matrix) // 2, -1).transpose(0, 1)
-        total = total + (spectra @ shared).to(weight.dtype)
-    total = total.view(-1, 2, inputs, 2, outputs)
-    of_real = total[:, 0, :, 0] + total[:, 1, :, 1]
-    of_imaginary = total[:, 0, :, 1] - total[:, 1, :, 0]
-    kernel = like(transforms(*size, kernel_size)[2], weight)
-    by_tap = kernel.t() @ torch.cat([of_real, of_imaginary]).flatten(1)
-    return by_tap.view(kernel_size, kernel_size, inputs, outputs).permute(3, 2, 0, 1)
+    total: Any = 0.0
+    for rows in blocks(size, kernel_size):
+        spectra = to_spectra(x, kernel_size, rows).transpose(1, 2)
+        products = spectra @ to_spectra(gradient, kernel_size, rows, shares=True)
+        parts = products.to(weight.dtype).view(-1, 2, inputs, 2, outputs)
+        of_real = parts[:, 0, :, 0] + parts[:, 1, :, 1]
+        of_imaginary = parts[:, 0, :, 1] - parts[:, 1, :, 0]
+        kernel = like(transforms(*size, kernel_size)[2][:, rows].flatten(0, 1), weight)
+        total = total + kernel.t() @ torch.cat([of_real, of_imaginary]).flatten(1)
+    return total.view(kernel_size, kernel_size, inputs, outputs).permute(3, 2, 0, 1)
 
 
 def spectral_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

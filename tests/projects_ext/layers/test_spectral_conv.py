@@ -28,10 +28,10 @@ def values(shape: tuple[int, ...]) -> list[Tensor]:
     return [procedural_noise(name, size).double() for name, size in sizes.items()]
 
 
-@pytest.mark.parametrize("part", [1, spectral_conv.PART])
+@pytest.mark.parametrize("frequencies", [7, spectral_conv.FREQUENCIES])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_usual_convolution_and_its_gradients(shape, part, monkeypatch) -> None:
-    monkeypatch.setattr(spectral_conv, "PART", part)
+def test_usual_convolution_and_its_gradients(shape, frequencies, monkeypatch) -> None:
+    monkeypatch.setattr(spectral_conv, "FREQUENCIES", frequencies)
     x, weight, bias, gradient = values(shape)
     results = []
     for spectral in (True, False):
@@ -80,9 +80,12 @@ def test_spectra_kept_for_many_calls(dtype: torch.dtype, monkeypatch) -> None:
         expected = module(x)
         with module.kept_spectra(60, x[0]):
             monkeypatch.setattr(spectral_conv, "kernel_spectra", None)
+            monkeypatch.setattr(spectral_conv, "PART", 10 * 49)
             found = torch.cat([module(part) for part in x.split(16)])
             monkeypatch.undo()
-        torch.testing.assert_close(found, expected)
+        assert (found - expected).norm() <= (
+            1e-6 if dtype == torch.float32 else 5e-3
+        ) * found.norm()
         torch.testing.assert_close(module(x[:1]), usual(module, x[:1]))
         with module.kept_spectra(1, x[0]):
             torch.testing.assert_close(module(x[:1]), usual(module, x[:1]))
