@@ -1,8 +1,10 @@
 """Shared pytest configuration: one thread, the real data in the repository, the shapes data."""
 
 import importlib.util
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -40,6 +42,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if marker is not None:
             reason = marker.kwargs.get("reason") or (marker.args or ["detectron2-core itself"])[0]
             item.add_marker(pytest.mark.skip(reason=f"upstream is active: {reason}"))
+
+
+@pytest.fixture(autouse=True)
+def log_files_are_closed() -> Iterator[None]:
+    """A run's log file gets nothing more after the test: what later tests log would fill it."""
+    yield
+    loggers = [x for x in logging.Logger.manager.loggerDict.values() if hasattr(x, "handlers")]
+    for logger in (logging.getLogger(), *loggers):
+        for handler in list(logger.handlers):
+            stream = getattr(handler, "stream", None)
+            if os.path.isabs(str(getattr(stream, "name", ""))):
+                logger.removeHandler(handler)
+                handler.close()
 
 
 def load_script(path: Path) -> ModuleType:
