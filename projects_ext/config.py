@@ -7,6 +7,7 @@ from .condinst import add_condinst_config
 from .gcnet import add_gcnet_config
 from .grid_rcnn import add_grid_rcnn_config
 from .groie import add_groie_config
+from .semantic import add_semantic_config
 
 SYSTEMS = (
     add_carafe_config,
@@ -14,6 +15,7 @@ SYSTEMS = (
     add_gcnet_config,
     add_grid_rcnn_config,
     add_groie_config,
+    add_semantic_config,
 )
 """What adds each system's keys; importing them also registers the systems' components."""
 
@@ -37,6 +39,11 @@ def add_config(cfg: CfgNode) -> None:
             "SKIP_INVALID": False,
         }
     )
+    # Semantic segmentation from folders of images and of label maps, in the same places. CLASSES:
+    # a list of names, or a file (.txt, .json or FILE.json:KEY) as a list of one [data].
+    cfg.DATASETS.LABEL_FOLDERS = node(
+        {"TRAIN_IMAGES": "", "TRAIN_LABELS": "", "VAL_IMAGES": "", "VAL_LABELS": "", "CLASSES": []}
+    )
     # Let MODEL.WEIGHTS be a file that runs code when it is read. Only for files whose origin is
     # beyond doubt [train.trust_checkpoint].
     cfg.MODEL.TRUST_WEIGHTS = False
@@ -56,7 +63,8 @@ def add_config(cfg: CfgNode) -> None:
     # [train.best_checkpointer].
     cfg.TEST.BEST_METRIC = ""
     cfg.TEST.BEST_METRIC_MODE = "max"
-    # Draw predictions beside the ground truth for the first so many images of each data set.
+    # Draw predictions beside the ground truth: instances for the first so many images of each data
+    # set, label maps for the worst and the best so many.
     cfg.TEST.PICTURES = 0
     # RoI poolers by name, for the RoI heads "RegisteredPoolersROIHeads" and
     # "RegisteredPoolersCascadeROIHeads" [model.roi_heads.box_pooler, mask_pooler].

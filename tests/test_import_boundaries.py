@@ -65,6 +65,12 @@ def test_a_system_never_imports_another(system: str) -> None:
     assert violations(files(f"projects_ext/{system}"), others) == []
 
 
+def test_what_all_segmentation_shares_imports_no_system() -> None:
+    entries = files("projects_ext/semantic")
+    assert entries
+    assert violations(entries, {f"projects_ext.{system}" for system in SYSTEMS}) == []
+
+
 def test_training_script_and_engine_name_no_system() -> None:
     entries = [(ROOT / "train_net.py", ""), *files("projects_ext/engine")]
     assert violations(entries, {f"projects_ext.{system}" for system in SYSTEMS}) == []

@@ -4,6 +4,7 @@ from fvcore.common.param_scheduler import CosineParamScheduler, MultiStepParamSc
 
 from detectron2.config import LazyCall as L
 from detectron2.solver import WarmupParamScheduler
+from projects_ext.semantic import PolynomialDecay
 
 # 12 epochs of COCO at 16 images an iteration.
 coco_1x = L(WarmupParamScheduler)(
@@ -40,3 +41,6 @@ cosine = L(WarmupParamScheduler)(
     warmup_method="linear",
     warmup_factor=0.01,
 )
+
+# From 0.01 to 0.0001 with power 0.9, at every iteration: the "poly" of semantic segmentation.
+poly = L(PolynomialDecay)(power=0.9, start_value=1.0, end_value=0.01)

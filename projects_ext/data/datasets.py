@@ -123,16 +123,21 @@ def _explain(error: Exception) -> UserError | None:
 def require_class_count(model: nn.Module, dataset_names: str | Iterable[str]) -> None:
     """Compare the model's number of classes with that of the data sets, as far as both are known.
 
-    The model's is the ``num_classes`` of itself or of the outermost of its parts that have one.
+    For instances, the model's is the ``num_classes`` of itself or of the outermost of its parts
+    that have one; for label maps, what the last layer of its ``sem_seg_head`` predicts.
 
     Raises:
         UserError: they differ.
     """
     names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
-    for path, count in _declared_counts(model):
-        for name in names:
-            classes = MetadataCatalog.get(name).get("thing_classes")
-            if classes is not None and len(classes) != count:
+    for name in names:
+        metadata = MetadataCatalog.get(name)
+        if str(metadata.get("evaluator_type")).endswith("sem_seg"):
+            classes, counts = metadata.get("stuff_classes"), _semantic_counts(model)
+        else:
+            classes, counts = metadata.get("thing_classes"), _declared_counts(model)
+        for path, count in counts if classes is not None else []:
+            if len(classes) != count:
                 key = ".".join(filter(None, ["model", path, "num_classes"]))
                 raise UserError(
                     f"{key} is {count}, but {name} has {len(classes)} categories "
@@ -140,6 +145,14 @@ def require_class_count(model: nn.Module, dataset_names: str | Iterable[str]) ->
                     f"{key}={len(classes)} (YAML: NUM_CLASSES under MODEL), or give the data set "
                     "that the model is for"
                 )
+
+
+def _semantic_counts(model: nn.Module) -> list[tuple[str, int]]:
+    """Path of the head that gives every pixel a class, and how many there are."""
+    paths = {path.removeprefix("module."): module for path, module in model.named_modules()}
+    head = paths.get("sem_seg_head")
+    count = getattr(getattr(head, "predictor", None), "out_channels", None)
+    return [("sem_seg_head", count)] if isinstance(count, int) else []
 
 
 def _declared_counts(model: nn.Module) -> list[tuple[str, int]]:

@@ -11,7 +11,12 @@ from omegaconf import DictConfig
 from detectron2.config import CfgNode, LazyConfig, get_cfg
 from detectron2.utils.file_io import PathManager
 from projects_ext.config import add_config
-from projects_ext.data import count_categories, register_coco_format
+from projects_ext.data import (
+    count_categories,
+    count_classes,
+    register_coco_format,
+    register_label_folders,
+)
 from projects_ext.errors import MissingFileError, UserError
 
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
@@ -42,6 +47,7 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
         cfg.merge_from_file(config_file)
     apply_yaml_overrides(cfg, key_value_list(overrides))
     _use_coco_format(cfg)
+    _use_label_folders(cfg)
     if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
         # Detectron2's default, which here cannot be meant.
         cfg.MODEL.DEVICE = "cpu"
@@ -114,3 +120,18 @@ def _use_coco_format(cfg: CfgNode) -> None:
         # Semantic segmentation counts its classes in another way than instances.
         if isinstance(node, CfgNode) and "NUM_CLASSES" in node and name != "SEM_SEG_HEAD":
             node.NUM_CLASSES = num_classes
+
+
+def _use_label_folders(cfg: CfgNode) -> None:
+    """Let the paths in DATASETS.LABEL_FOLDERS stand for data set names and for the class count."""
+    paths = cfg.DATASETS.LABEL_FOLDERS
+    if not any(paths.values()):
+        return
+    one = len(paths.CLASSES) == 1 and Path(paths.CLASSES[0].partition("#")[0]).suffix
+    classes = paths.CLASSES[0] if one else list(paths.CLASSES) or ""
+    train, val = (
+        register_label_folders(paths[f"{part}_IMAGES"], paths[f"{part}_LABELS"], classes)
+        for part in ("TRAIN", "VAL")
+    )
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = count_classes(classes)

@@ -54,16 +54,20 @@ def describe_model(model: nn.Module, device: str) -> str:
 def describe_training_set(settings: Settings, records: Records) -> str:
     """How many images and instances there are, and how often the schedule sees them.
 
-    The table of instances by class is Detectron2's own.
+    The table of instances by class is Detectron2's own. Of label maps only the number is told.
     """
     instances = sum(
         not annotation.get("iscrowd", 0)
         for record in records
         for annotation in record.get("annotations", ())
     )
+    annotated = f"{instances} instances (crowds not counted)"
+    if not instances:
+        label_maps = sum("sem_seg_file_name" in record for record in records)
+        annotated = f"{label_maps} label maps" if label_maps else annotated
     iterations, batch = settings.max_iter, settings.batch_size
     epochs = iterations * batch / max(len(records), 1)
     return (
-        f"Training set: {len(records)} images, {instances} instances (crowds not counted); "
+        f"Training set: {len(records)} images, {annotated}; "
         f"{iterations} iterations of {batch} images are {epochs:.1f} epochs"
     )

@@ -18,7 +18,7 @@ from detectron2.evaluation import (
 )
 from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
-from projects_ext.data import dataset_errors
+from projects_ext.data import dataset_errors, require_label_maps
 
 from .base import RunTrainer
 from .overview import describe_training_set
@@ -71,6 +71,7 @@ class Trainer(RunTrainer):
         node = cfg.dataloader.train
         with dataset_errors():
             dataset = instantiate(node.dataset)
+            require_label_maps(dataset, cls.training_sets(cfg))
         logger.info(describe_training_set(Settings.of(cfg), dataset))
         return instantiate({**node, "dataset": dataset})
 

@@ -13,18 +13,26 @@ from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
 from detectron2.engine import hooks
 from detectron2.evaluation import (
     CityscapesInstanceEvaluator,
-    CityscapesSemSegEvaluator,
     COCOEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
-    SemSegEvaluator,
     verify_results,
 )
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from projects_ext.data import dataset_errors, yaml_test_loader, yaml_train_loader
+from projects_ext.data import (
+    dataset_errors,
+    require_label_maps,
+    yaml_test_loader,
+    yaml_train_loader,
+)
 from projects_ext.errors import UserError
-from projects_ext.evaluation import PredictionPictures
+from projects_ext.evaluation import (
+    CityscapesSemanticEvaluator,
+    PredictionPictures,
+    SemanticEvaluator,
+    SemanticPictures,
+)
 
 from .base import RunTrainer
 from .overview import describe_training_set
@@ -36,9 +44,9 @@ logger = logging.getLogger("detectron2.projects_ext")
 # output folder.
 EVALUATORS: dict[str, Callable[[str, str], DatasetEvaluator]] = {
     "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
-    "sem_seg": lambda name, folder: SemSegEvaluator(name, output_dir=folder),
+    "sem_seg": lambda name, folder: SemanticEvaluator(name, output_dir=folder),
     "cityscapes_instance": lambda name, folder: CityscapesInstanceEvaluator(name),
-    "cityscapes_sem_seg": lambda name, folder: CityscapesSemSegEvaluator(name),
+    "cityscapes_sem_seg": lambda name, folder: CityscapesSemanticEvaluator(name),
 }
 
 
@@ -69,6 +77,7 @@ class YamlTrainer(RunTrainer):
                 filter_empty=loading.FILTER_EMPTY_ANNOTATIONS,
                 proposal_files=data.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
             )
+            require_label_maps(dataset, data.TRAIN)
         logger.info(describe_training_set(Settings.of(cfg), dataset))
         return yaml_train_loader(cfg, dataset)
 
@@ -102,7 +111,8 @@ class YamlTrainer(RunTrainer):
             )
         evaluators = [EVALUATORS[kind](dataset_name, cfg.OUTPUT_DIR)]
         if cfg.TEST.PICTURES:
-            evaluators.append(PredictionPictures(dataset_name, cfg.OUTPUT_DIR, cfg.TEST.PICTURES))
+            drawn = SemanticPictures if kind.endswith("sem_seg") else PredictionPictures
+            evaluators.append(drawn(dataset_name, cfg.OUTPUT_DIR, cfg.TEST.PICTURES))
         return DatasetEvaluators(evaluators)
 
     def build_hooks(self) -> list[hooks.HookBase]:

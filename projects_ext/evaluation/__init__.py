@@ -1,5 +1,13 @@
 """Evaluators that Detectron2 lacks."""
 
+from .cityscapes import CityscapesSemanticEvaluator
 from .pictures import PredictionPictures
+from .semantic import SemanticEvaluator
+from .semantic_pictures import SemanticPictures
 
-__all__ = ["PredictionPictures"]
+__all__ = [
+    "CityscapesSemanticEvaluator",
+    "PredictionPictures",
+    "SemanticEvaluator",
+    "SemanticPictures",
+]

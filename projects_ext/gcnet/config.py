@@ -4,7 +4,11 @@ from detectron2.config import CfgNode
 
 
 def add_gcnet_config(cfg: CfgNode) -> None:
-    """Add ``MODEL.RESNETS.GC_BLOCK``, which ``build_gcnet_resnet_[fpn_]backbone`` read."""
+    """Add the options of context blocks in backbones and in the semantic head.
+
+    ``MODEL.RESNETS.GC_BLOCK`` is what ``build_gcnet_resnet_[fpn_]backbone`` read, ``MODEL.GC_HEAD``
+    is for MODEL.SEM_SEG_HEAD.NAME "GCHead".
+    """
     cfg.MODEL.RESNETS.GC_BLOCK = type(cfg)(
         {
             # For res2 to res5.
@@ -17,3 +21,4 @@ def add_gcnet_config(cfg: CfgNode) -> None:
             "FUSIONS": ["channel_add"],
         }
     )
+    cfg.MODEL.GC_HEAD = type(cfg)({"RATIO": 0.25, "POOLING": "att", "FUSIONS": ["channel_add"]})

@@ -18,11 +18,17 @@ def _in_backbone(match: re.Match[str]) -> Any:
     return f"res{int(layer) + 1}.{block}.conv3.activation.{CONTEXT_NAMES[part]}{rest}"
 
 
+def _in_head(match: re.Match[str]) -> Any:
+    part, rest = match.groups()
+    return f"sem_seg_head.context.{CONTEXT_NAMES[part]}{rest}"
+
+
 RULES: list[Rule] = [
     (
         rf"backbone\.layer(\d)\.(\d+)\.context_block\.({'|'.join(CONTEXT_NAMES)})((?:\.\w+)+)",
         _in_backbone,
-    )
+    ),
+    (rf"decode_head\.gc_block\.({'|'.join(CONTEXT_NAMES)})((?:\.\w+)+)", _in_head),
 ]
 
 KEY_MAP = KeyMap(rules={"OpenMMLab": RULES})

@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from detectron2.config import LazyConfig, instantiate
+from tests.configs.semantic_sets import folder_keys, is_semantic, name_keys
 
 ROOT = Path(__file__).parents[2]
 LEAVES = sorted(path for path in (ROOT / "configs").rglob("*.py") if "common" not in path.parts)
@@ -16,9 +17,12 @@ NAMES = [str(path.relative_to(ROOT / "configs")) for path in LEAVES]
 KEYS = {"model", "optimizer", "lr_multiplier", "dataloader", "train"}
 
 
-def load(path: Path, shapes_overrides: list[str]) -> Any:
-    """The config, pointed to the small shapes data set where it wants paths."""
+def load(path: Path, shapes: Path, shapes_overrides: list[str]) -> Any:
+    """The config, pointed to the small shapes data set where it wants paths or label maps."""
     cfg = LazyConfig.load(str(path))
+    if is_semantic(cfg):
+        keys = folder_keys(shapes) if "data" in cfg else name_keys(cfg, shapes)
+        return LazyConfig.apply_overrides(cfg, keys)
     return LazyConfig.apply_overrides(cfg, shapes_overrides) if "data" in cfg else cfg
 
 
@@ -38,8 +42,10 @@ def test_leaf_is_short_documented_and_without_lambdas(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=NAMES)
-def test_config_builds_model_optimizer_and_loaders(path: Path, shapes_overrides: list[str]) -> None:
-    cfg = load(path, shapes_overrides)
+def test_config_builds_model_optimizer_and_loaders(
+    path: Path, shapes: Path, shapes_overrides: list[str]
+) -> None:
+    cfg = load(path, shapes, shapes_overrides)
     assert set(cfg) >= KEYS
     model = build(cfg)
     cfg.optimizer.params.model = model
@@ -62,8 +68,10 @@ def test_images_are_read_as_the_model_wants_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=NAMES)
-def test_config_saves_and_reloads(path: Path, shapes_overrides: list[str], tmp_path: Path) -> None:
-    cfg = load(path, shapes_overrides)
+def test_config_saves_and_reloads(
+    path: Path, shapes: Path, shapes_overrides: list[str], tmp_path: Path
+) -> None:
+    cfg = load(path, shapes, shapes_overrides)
     saved = tmp_path / "config.yaml"
     LazyConfig.save(cfg, str(saved))
     again = LazyConfig.load(str(saved))

@@ -1,5 +1,7 @@
 """Every config trains two iterations and evaluates on a few photographs of COCO.
 
+Segmentation takes the shapes, which have label maps.
+
 The models are those of the configs; pictures, proposals and batch are small, and ImageNet weights
 cannot be had: instead, a file sets the last norm of each residual branch to zero, without which
 frozen statistics let random weights grow without bound.
@@ -20,6 +22,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from projects_ext.engine.arguments import parse_arguments
 from projects_ext.engine.main import run
+from tests.configs.semantic_sets import folder_keys, is_semantic, name_keys
 from tests.configs.test_all_configs import LEAVES, NAMES, state_shapes
 from tests.golden_files import DATA
 
@@ -66,8 +69,10 @@ def photographs(tmp_path_factory: Any) -> Iterator[Path]:
         MetadataCatalog.remove(f"sweep_{part}")
 
 
-def data_keys(cfg: Any, photographs: Path) -> list[str]:
+def data_keys(cfg: Any, photographs: Path, shapes: Path) -> list[str]:
     """Some configs name their data by paths, the others by a registered name."""
+    if is_semantic(cfg):
+        return folder_keys(shapes) if "data" in cfg else name_keys(cfg, shapes)
     keys = []
     for part, loader in (("train", "train"), ("val", "test")):
         if "data" in cfg:
@@ -90,9 +95,11 @@ def quiet_branches(cfg: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=NAMES)
-def test_config_trains_and_evaluates(path: Path, photographs: Path, tmp_path: Path) -> None:
+def test_config_trains_and_evaluates(
+    path: Path, photographs: Path, shapes: Path, tmp_path: Path
+) -> None:
     cfg = LazyConfig.load(str(path))
-    keys = data_keys(cfg, photographs)
+    keys = data_keys(cfg, photographs, shapes)
     cfg = LazyConfig.apply_overrides(cfg, keys)
     overrides = [*SMALL, *keys]
     if "roi_heads" in cfg.model:
@@ -107,7 +114,8 @@ def test_config_trains_and_evaluates(path: Path, photographs: Path, tmp_path: Pa
     losses = [{k: v for k, v in line.items() if "loss" in k} for line in lines]
     assert [line["iteration"] for line in lines if "total_loss" in line] == [0, 1]
     assert all(math.isfinite(value) for line in losses for value in line.values())
-    assert "bbox" in json.loads((output / "evaluation.json").read_text())["metrics"]
+    task = "sem_seg" if is_semantic(cfg) else "bbox"
+    assert task in json.loads((output / "evaluation.json").read_text())["metrics"]
     trained = torch.load(output / "model_final.pth", weights_only=True)["model"]
     assert {name: value.shape for name, value in trained.items()} == state_shapes(cfg)
     shutil.rmtree(output)  # hundreds of megabytes

@@ -1,0 +1,128 @@
+"""Detectron2's evaluator of semantic segmentation, with a table by class."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import SemSegEvaluator
+from projects_ext.data.labels import (
+    IGNORE_LABEL,
+    count_labels,
+    read_label_map,
+    require_known_labels,
+)
+from projects_ext.errors import UserError
+
+from .class_table import class_table, summary_line
+
+logger = logging.getLogger("detectron2.projects_ext")
+
+COLUMNS = {"IoU": "IoU", "accuracy": "ACC", "boundary IoU": "BoundaryIoU"}
+
+
+class SemanticEvaluator(SemSegEvaluator):
+    """As Detectron2's: the same metrics, in per cent, shown as a table instead of a dictionary.
+
+    Ground truth that is missing, or has labels that are neither a class nor 255, is named.
+
+    Args:
+        dataset_name: registered, with ``sem_seg_file_name`` in its records and ``stuff_classes`` in
+            its metadata.
+        output_dir: where ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are written;
+            None for nowhere.
+        distributed: sum over all processes; the main one reports.
+
+    Raises:
+        UserError: the metadata names no classes.
+    """
+
+    def __init__(
+        self, dataset_name: str, output_dir: str | None = None, *, distributed: bool = True
+    ) -> None:
+        self.classes = class_names(dataset_name)
+        metadata = MetadataCatalog.get(dataset_name)
+        if metadata.get("ignore_label") is None:
+            metadata.set(ignore_label=IGNORE_LABEL)
+        super().__init__(
+            dataset_name, distributed, output_dir, sem_seg_loading_fn=self._read_ground_truth
+        )
+        # Detectron2 logs all metrics as one line of Python; the table says the same.
+        self._logger = logging.getLogger(__name__)
+
+    def _read_ground_truth(self, path: str, dtype: Any = int) -> np.ndarray:
+        labels = read_label_map(path)
+        require_known_labels(path, count_labels(labels), len(self.classes))
+        return labels.astype(dtype)
+
+    def process(self, inputs: Iterable[dict[str, Any]], outputs: Iterable[dict[str, Any]]) -> None:
+        """Compare a batch with its ground truth.
+
+        Args:
+            inputs: with ``file_name``.
+            outputs: with ``sem_seg``: (classes, H, W) logits or probabilities at the size of the
+                ground truth.
+
+        Raises:
+            UserError: the model has another number of classes than the data set.
+        """
+        outputs = list(outputs)
+        for output in outputs:
+            require_outputs(output["sem_seg"].shape[0], len(self.classes), self._dataset_name)
+        super().process(inputs, outputs)
+
+    def evaluate(self) -> OrderedDict[str, Any] | None:
+        """The metrics, logged as a table; None on processes other than the main one.
+
+        Returns:
+            ``{"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "IoU-<class>", "ACC-<class>", …}}``.
+        """
+        results = super().evaluate()
+        if results is not None:
+            metrics = results["sem_seg"]
+            table = class_table(metrics, self.classes, COLUMNS)
+            logger.info(f"By class, in per cent:\n{table}\n{summary_line(metrics)}")
+        return results
+
+
+def class_names(dataset_name: str) -> list[str]:
+    """The classes of a data set with label maps.
+
+    Raises:
+        UserError: its metadata names none.
+    """
+    classes = MetadataCatalog.get(dataset_name).get("stuff_classes")
+    if not classes:
+        raise UserError(
+            f"the data set {dataset_name} has no stuff_classes in its metadata: add the names of "
+            "its classes where it is registered"
+        )
+    return list(classes)
+
+
+def ground_truth_files(dataset_name: str) -> dict[str, str]:
+    """The label map that belongs to each image file.
+
+    Raises:
+        UserError: the records of the data set have no label maps.
+    """
+    records = DatasetCatalog.get(dataset_name)
+    if not all("sem_seg_file_name" in record for record in records):
+        raise UserError(
+            f"the data set {dataset_name} has no label maps (sem_seg_file_name): evaluate a data "
+            "set for semantic segmentation"
+        )
+    return {record["file_name"]: record["sem_seg_file_name"] for record in records}
+
+
+def require_outputs(outputs: int, classes: int, dataset_name: str) -> None:
+    """Refuse to compare predictions of one number of classes with ground truth of another."""
+    if outputs != classes:
+        raise UserError(
+            f"the model predicts {outputs} classes, but {dataset_name} has {classes}: set "
+            f"model.sem_seg_head.num_classes={classes} (YAML: MODEL.SEM_SEG_HEAD.NUM_CLASSES), or "
+            "give the data set that the model is for"
+        )

@@ -1,0 +1,81 @@
+"""Unpacking the official downloads."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from projects_ext.data.archives import unpack
+from projects_ext.errors import MissingFileError, UserError
+
+CONTENT = {"set/a.txt": b"a" * 3000, "set/sub/b.txt": b"b" * 500, "readme.txt": b"no"}
+
+
+def place(name: str) -> str | None:
+    return name.replace("set/", "data/") if name.startswith("set/") else None
+
+
+def write_archive(path: Path, content: dict[str, bytes]) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as pack:
+            for name, data in content.items():
+                pack.writestr(name, data)
+        return path
+    with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as tar:
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tgz"])
+def test_wanted_files_come_out_once(name: str, tmp_path: Path) -> None:
+    archive, target = write_archive(tmp_path / name, CONTENT), tmp_path / "root"
+    assert unpack(archive, target, place) == 2
+    files = {p.relative_to(target).as_posix(): p for p in target.rglob("*") if p.is_file()}
+    assert {key: path.read_bytes() for key, path in files.items()} == {
+        "data/a.txt": CONTENT["set/a.txt"],
+        "data/sub/b.txt": CONTENT["set/sub/b.txt"],
+    }
+    # Left alone where the size is right, written again where it is not.
+    files["data/a.txt"].write_bytes(b"x" * 3000)
+    files["data/sub/b.txt"].write_bytes(b"half")
+    assert unpack(archive, target, place) == 2
+    assert files["data/a.txt"].read_bytes() == b"x" * 3000
+    assert files["data/sub/b.txt"].read_bytes() == CONTENT["set/sub/b.txt"]
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tgz"])
+def test_half_a_download_is_named(name: str, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / name, CONTENT)
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 3])
+    with pytest.raises(UserError, match=rf"{name} is damaged or incomplete.*download it again"):
+        unpack(archive, tmp_path / "root", place)
+    assert not list(tmp_path.rglob("*.unfinished"))
+
+
+def test_a_damaged_file_within_is_named(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "set.zip", CONTENT)
+    archive.write_bytes(archive.read_bytes().replace(b"b" * 100, b"c" * 100))
+    with pytest.raises(UserError, match=r"damaged or incomplete at set/sub/b\.txt"):
+        unpack(archive, tmp_path / "root", place)
+    assert not (tmp_path / "root/data/sub/b.txt").exists()
+
+
+def test_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no archive at"):
+        unpack(tmp_path / "set.zip", tmp_path, place)
+    page = tmp_path / "set.tar"
+    page.write_text("<html>please log in</html>")
+    with pytest.raises(UserError, match="download it again"):
+        unpack(page, tmp_path, place)
+    other = write_archive(tmp_path / "other.zip", {"readme.txt": b"no"})
+    with pytest.raises(UserError, match="none of the files of this data set"):
+        unpack(other, tmp_path, place)
+    outside = write_archive(tmp_path / "outside.zip", {"set/../../x": b"no"})
+    with pytest.raises(UserError, match="would lie outside"):
+        unpack(outside, tmp_path / "root", place)
