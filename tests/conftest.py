@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import detectron2
+from detectron2.utils.logger import setup_logger
 
 torch.set_num_threads(1)
 
@@ -44,17 +45,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"upstream is active: {reason}"))
 
 
+def log_handlers() -> Iterator[tuple[logging.Logger, logging.Handler]]:
+    """Every logger with each of its handlers."""
+    for logger in (logging.getLogger(), *logging.Logger.manager.loggerDict.values()):
+        for handler in list(getattr(logger, "handlers", ())):
+            yield logger, handler
+
+
 @pytest.fixture(autouse=True)
-def log_files_are_closed() -> Iterator[None]:
-    """A run's log file gets nothing more after the test: what later tests log would fill it."""
+def logging_ends_with_the_test() -> Iterator[None]:
+    """A run's handlers go: they would repeat what later tests log, and fill its log file."""
+    before = set(log_handlers())
     yield
-    loggers = [x for x in logging.Logger.manager.loggerDict.values() if hasattr(x, "handlers")]
-    for logger in (logging.getLogger(), *loggers):
-        for handler in list(logger.handlers):
-            stream = getattr(handler, "stream", None)
-            if os.path.isabs(str(getattr(stream, "name", ""))):
-                logger.removeHandler(handler)
-                handler.close()
+    for logger, handler in set(log_handlers()) - before:
+        logger.removeHandler(handler)
+        handler.close()
+    # Upstream adds handlers once for the same arguments.
+    getattr(setup_logger, "cache_clear", lambda: None)()
 
 
 def load_script(path: Path) -> ModuleType:
