@@ -1,9 +1,11 @@
 """The extension. It works with either ``detectron2``, so it depends on neither of the two."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(
@@ -15,8 +17,36 @@ assert VERSION is not None
 # prepares or evaluates these data sets needs them.
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
+# OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
+# tested; from this version on it does so without the package wheel.
 TEST = ["pytest>=8", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
+TEST += ["opencv-python-headless", "setuptools>=70.1"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
+
+
+class BuildWithConfigs(build_py):
+    """The package with the configs in it, which a checkout has beside the package."""
+
+    def run(self) -> None:
+        """Build the package; an editable one finds the checkout's configs."""
+        super().run()
+        if self.editable_mode:
+            return
+        folder = Path(self.build_lib) / "projects_ext" / "configs"
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier build
+        for path in self._configs():
+            target = folder / path.relative_to(HERE / "configs")
+            self.mkpath(str(target.parent))
+            self.copy_file(str(path), str(target))
+
+    def get_source_files(self) -> list[str]:
+        """Also the configs, for a source distribution."""
+        return [*super().get_source_files(), *(str(x.relative_to(HERE)) for x in self._configs())]
+
+    def _configs(self) -> list[Path]:
+        found = sorted((HERE / "configs").rglob("*"))
+        return [path for path in found if path.suffix in (".py", ".yaml")]
+
 
 setup(
     name="projects-ext",
@@ -27,7 +57,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["projects_ext", "projects_ext.*"]),
-    package_data={"projects_ext": ["py.typed"]},
+    package_data={"projects_ext": ["py.typed"], "projects_ext.zoo": ["experiments.yaml"]},
+    cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
         "torch",
         "torchvision",
@@ -39,6 +70,8 @@ setup(
         "tqdm",
         # The TensorBoard writer of Detectron2's trainer.
         "tensorboard",
+        # Weight files that cannot hold code: many of today's ResNets are published in them.
+        "safetensors",
     ],
     extras_require={"cityscapes": CITYSCAPES, "voc": VOC, "test": TEST, "dev": [*TEST, *DEV]},
 )

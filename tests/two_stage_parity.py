@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling.roi_heads import StandardROIHeads
 from detectron2.structures import Boxes
-from projects_ext.checkpoint import LoadReport, load_weights
+from projects_ext.checkpoint import LoadReport
+from projects_ext.engine.config_files import load_config
+from projects_ext.engine.settings import Settings
+from projects_ext.engine.trainer import Trainer
 from tests.golden_files import load_golden
 from tests.procedural import golden_state, procedural_image
 
@@ -43,13 +46,23 @@ def build(config: str) -> nn.Module:
     return instantiate(LazyConfig.load(str(ROOT / "configs" / config)).model).eval()
 
 
-def load_from_file(model: nn.Module, name: str, **options: Any) -> LoadReport:
-    """Write a golden file's weights as OpenMMLab does, and load them by the public function."""
+def load_by_config(model: nn.Module, path: Path) -> LoadReport:
+    """Load what `train.init_checkpoint` names as training and evaluation do; all names agree."""
+    keys = [f"train.init_checkpoint={path}", "train.device=cpu"]
+    cfg = load_config(str(ROOT / "configs/quickstart/mask_rcnn_r50_fpn_coco.py"), keys)
+    settings = Settings.of(cfg)
+    report = Trainer.load_weights(model, settings.init_checkpoint, settings)
+    assert report.complete, report
+    return report
+
+
+def load_from_file(model: nn.Module, name: str) -> LoadReport:
+    """Write a golden file's weights as OpenMMLab does, and load them by `train.init_checkpoint`."""
     content = {"meta": {"mmdet_version": "2.1.0"}, "state_dict": openmmlab_state(name)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         torch.save(content, path)
-        return load_weights(model, path, strict=True, **options)
+        return load_by_config(model, path)
 
 
 class Answers:

@@ -34,6 +34,17 @@ openmmlab_1x = L(WarmupParamScheduler)(
     warmup_factor=0.001,
 )
 
+# 25 epochs, steps after epoch 17 and 23: OpenMMLab's longer training of Grid R-CNN. It warms up for
+# half an epoch.
+openmmlab_grid_2x = L(WarmupParamScheduler)(
+    scheduler=L(MultiStepParamScheduler)(
+        values=[1.0, 0.1, 0.01], milestones=[17 * 7330, 23 * 7330, 25 * 7330]
+    ),
+    warmup_length=3665 / (25 * 7330),
+    warmup_method="linear",
+    warmup_factor=1 / 80,
+)
+
 # Down to nothing along half a cosine; 5 % of the run to warm up.
 cosine = L(WarmupParamScheduler)(
     scheduler=L(CosineParamScheduler)(start_value=1.0, end_value=0.0),

@@ -3,10 +3,9 @@
 Published on COCO val2017: box AP 42.6, mask AP 38.2.
 """
 
-from ..common.condinst_3x import dataloader, lr_multiplier, optimizer, train
-from ..common.models.condinst import score_as_adelaidet, use_semantic_branch
-from ..common.models.condinst_r50_fpn import model
+from ..common.condinst_original_3x import dataloader, lr_multiplier, optimizer, train
+from ..common.models.condinst import use_semantic_branch
+from ..common.models.condinst_r50_fpn_original import model
 
-score_as_adelaidet(model)
 use_semantic_branch(model)
 train.output_dir = "output/condinst/condinst_r50_fpn_ms_3x_sem"

@@ -1,10 +1,12 @@
 """Weights in: whatever family a file is from, under this project's names."""
 
-from .key_map import ClassLayer, Format, KeyMap, Rule, Rules, Target, Weights
+from .class_order import class_names
+from .key_map import COUNTER, ClassLayer, Format, KeyMap, Rule, Rules, Target, Weights
 from .load import load_weights
 from .report import LoadReport
 
 __all__ = [
+    "COUNTER",
     "ClassLayer",
     "Format",
     "KeyMap",
@@ -13,5 +15,6 @@ __all__ = [
     "Rules",
     "Target",
     "Weights",
+    "class_names",
     "load_weights",
 ]

@@ -10,7 +10,7 @@ from .key_map import ClassLayer, Target
 CLASS_LAYERS = (
     ClassLayer(r"box_predictor(\.\d+)?\.cls_score", extra=1, decides=True),
     ClassLayer(r"box_predictor(\.\d+)?\.bbox_pred", per_class=4),
-    ClassLayer(r"mask_head\.predictor"),
+    ClassLayer(r"mask_head(\.\d+)?\.predictor"),
     ClassLayer(r"sem_seg_head\.predictor", decides=True),
 )
 
@@ -40,7 +40,7 @@ def fresh_entries(
     fresh: list[str] = []
     for name, value in matched.items():
         own, theirs = tuple(target.state[name].shape), tuple(value.shape)
-        layer = next((x for x in (*layers, *CLASS_LAYERS) if _is_part_of(name, x)), None)
+        layer = layer_of(name, layers)
         if own != theirs:
             if layer is None or not own or own[1:] != theirs[1:] or len(own) != len(theirs):
                 raise _misfit(name, theirs, own, source)
@@ -59,6 +59,11 @@ def fresh_entries(
     started = ", ".join(sorted({name.rpartition(".")[0] for name in fresh}))
     counted = f"the file has {theirs_count:g} classes, the model {own_count:g}"
     return fresh, f"{counted}: {started} start fresh"
+
+
+def layer_of(name: str, layers: Sequence[ClassLayer]) -> ClassLayer | None:
+    """The layer among ``layers`` and the general ones that an entry belongs to, if any."""
+    return next((x for x in (*layers, *CLASS_LAYERS) if _is_part_of(name, x)), None)
 
 
 def _is_part_of(name: str, layer: ClassLayer) -> bool:

@@ -8,7 +8,9 @@ neither can the place of a stage's stride: both are refused.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +41,18 @@ class InputConvention:
             return self
         return InputConvention(order, self.mean[::-1], self.std[::-1], self.stride_in_1x1)
 
+    def as_plain_values(self) -> dict[str, Any]:
+        """What a file holds of it, under :data:`INPUT_KEY`."""
+        return {
+            **asdict(self), "mean": list(map(float, self.mean)), "std": list(map(float, self.std))
+        }  # fmt: skip
+
     def __str__(self) -> str:
         return f"{self.order} less {_numbers(self.mean)} over {_numbers(self.std)}"
 
+
+INPUT_KEY = "input"
+"""The key in checkpoints of this project under which the convention travels with the weights."""
 
 PYTORCH = InputConvention(
     "RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), stride_in_1x1=False
@@ -50,6 +61,65 @@ PYTORCH = InputConvention(
 
 MSRA = InputConvention("BGR", (103.53, 116.28, 123.675), (1.0, 1.0, 1.0), stride_in_1x1=True)
 """The original ResNets, as Detectron2 uses them by default."""
+
+FACEBOOK_RESNEXT = InputConvention("BGR", MSRA.mean, PYTORCH.std[::-1], stride_in_1x1=False)
+"""Detectron2's ResNeXts."""
+
+
+def stored_convention(others: Mapping[str, Any]) -> InputConvention | None:
+    """What a file of this project says beside its weights; None if it does not say.
+
+    Raises:
+        ValueError: what it says makes no sense.
+    """
+    stored = others.get(INPUT_KEY)
+    if not isinstance(stored, Mapping):
+        return None
+    try:
+        mean, std = tuple(map(float, stored["mean"])), tuple(map(float, stored["std"]))
+        return InputConvention(stored["order"], mean, std, stored.get("stride_in_1x1"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"'{INPUT_KEY}' beside the weights is {dict(stored)}, but should have order, mean and "
+            "std: write the file again"
+        ) from error
+
+
+def describe_input(model: nn.Module) -> dict[str, Any] | None:
+    """What a checkpoint of a model should hold under :data:`INPUT_KEY`; None if nothing is known.
+
+    Args:
+        model: a detector or segmentor, also in DistributedDataParallel.
+    """
+    model = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    if getattr(model, "input_format", None) not in ("RGB", "BGR"):
+        return None
+    convention = model_convention(model, PYTORCH)
+    return None if convention is None else convention.as_plain_values()
+
+
+def caffe2_convention(entries: Mapping[str, Tensor]) -> InputConvention | None:
+    """The convention of a detector that began with Caffe2's ImageNet weights.
+
+    These have the statistics of their norms merged into scale and bias: means of 0 and variances
+    of 1, which no other weights have. ResNeXt's grouped convolutions tell the two kinds apart.
+
+    Args:
+        entries: of a whole model or of its ResNet, under Detectron2's names.
+
+    Returns:
+        None for weights that began elsewhere.
+    """
+    stem = next((name for name in entries if name.endswith("stem.conv1.norm.running_mean")), None)
+    if stem is None:
+        return None
+    start = stem.removesuffix("stem.conv1.norm.running_mean")
+    variance = entries.get(f"{start}stem.conv1.norm.running_var")
+    if variance is None or entries[stem].any() or (variance - 1).abs().max() > 1e-4:
+        return None
+    middle = entries.get(f"{start}res2.0.conv2.weight")
+    grouped = middle is not None and middle.shape[0] != middle.shape[1]
+    return FACEBOOK_RESNEXT if grouped else MSRA
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -111,9 +181,11 @@ def fit_first_convolution(
     own = model_convention(target.model, file)
     stride = _stride_in_1x1(target.model)
     if None not in (stride, file.stride_in_1x1) and stride != file.stride_in_1x1:
+        places = {True: "first 1x1", False: "3x3"}
         raise ValueError(
             f"{weights.source} has the stride of a ResNet stage in its "
-            f"{'first 1x1' if file.stride_in_1x1 else '3x3'} convolution, the model does not: set "
+            f"{places[bool(file.stride_in_1x1)]} convolution, the model in the "
+            f"{places[bool(stride)]} one: set "
             f"stride_in_1x1={file.stride_in_1x1} for the stages of its ResNet "
             f"(in YAML MODEL.RESNETS.STRIDE_IN_1X1: {file.stride_in_1x1})"
         )
@@ -147,11 +219,21 @@ def _move_into_weights(
 
 
 def convention_of_config(text: str, default: InputConvention) -> InputConvention:
-    """What an OpenMMLab config says about images and strides; ``default`` where it is silent."""
-    found = re.search(r"mean=\[([^\]]*)\],\s*std=\[([^\]]*)\]", text)
-    order = re.search(r"to_rgb=(True|False)", text)
-    style = re.search(r"style='(caffe|pytorch)'", text)
-    mean, std = (_floats(found[1]), _floats(found[2])) if found else (default.mean, default.std)
+    """What an OpenMMLab config says about images and strides; ``default`` where it is silent.
+
+    Args:
+        text: Python, or what files of several ones were joined to; keys in any order.
+        default: as described.
+    """
+    numbers = {
+        key: re.search(rf"(?<!\w){key}\s*=\s*[\[(]([^\])]*)[\])]", text) for key in ("mean", "std")
+    }
+    order = re.search(r"to_rgb\s*=\s*(True|False)", text)
+    style = re.search(r"style\s*=\s*['\"](caffe|pytorch)['\"]", text)
+    mean, std = (
+        _floats(found[1]) if found else fallback
+        for found, fallback in zip(numbers.values(), (default.mean, default.std), strict=True)
+    )
     return InputConvention(
         ("RGB" if order[1] == "True" else "BGR") if order else default.order,
         mean,

@@ -78,12 +78,14 @@ class Weights:
         entries: name -> tensor.
         others: what else is in the file, such as ``meta``.
         wrapper: the key under which the entries were found; empty if there was none.
+        remarks: a line for people each, on what of the file is not in here.
     """
 
     source: str
     entries: Mapping[str, Tensor]
     others: Mapping[str, Any] = field(default_factory=dict)
     wrapper: str = ""
+    remarks: Sequence[str] = ()
 
 
 def _unchanged(weights: Weights) -> Weights:
@@ -98,6 +100,10 @@ def _no_convention(weights: Weights) -> "InputConvention | None":
     return None
 
 
+def _no_classes(weights: Weights) -> Sequence[str] | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Format:
     """A family of weight files.
@@ -109,6 +115,7 @@ class Format:
         convention: on what images a file's backbone was trained, None if nobody knows.
         prepare: changes entries before they are renamed, or refuses the file.
         detail: what the report adds to the name, such as a version.
+        classes: the names of the classes in the file's order, None if it does not say.
     """
 
     name: str
@@ -117,6 +124,7 @@ class Format:
     convention: Callable[[Weights], "InputConvention | None"] = _no_convention
     prepare: Callable[[Weights], Weights] = _unchanged
     detail: Callable[[Weights], str] = _no_detail
+    classes: Callable[[Weights], Sequence[str] | None] = _no_classes
 
 
 @dataclass(frozen=True)
@@ -145,11 +153,13 @@ class KeyMap:
         rules: format name -> rules, tried before the general ones of that format.
         formats: formats that only this system knows, tried before the general ones.
         class_layers: its layers that depend on the number of classes.
+        exports: name of a family of files -> a model's weights under the names of that family.
     """
 
     rules: Mapping[str, Rules] = field(default_factory=dict)
     formats: Sequence[Format] = ()
     class_layers: Sequence[ClassLayer] = ()
+    exports: Mapping[str, Callable[[Target], Mapping[str, Tensor]]] = field(default_factory=dict)
 
 
 def discover(model: nn.Module) -> Iterator[KeyMap]:

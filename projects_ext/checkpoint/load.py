@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from .class_counts import fresh_entries
+from .class_order import reorder_classes
 from .conventions import fit_first_convolution
 from .detectron2_names import DETECTRON2
 from .key_map import COUNTER, Format, KeyMap, Target, Weights, discover, rename, rules_for
 from .openmmlab import OPENMMLAB
 from .report import LoadReport
-from .resnet_names import CAFFE2, TORCHVISION
+from .resnet_names import CAFFE2, TIMM, TORCHVISION
 from .sources import Source, read_weights
 
-FORMATS = (CAFFE2, DETECTRON2, OPENMMLAB, TORCHVISION)
+FORMATS = (CAFFE2, DETECTRON2, OPENMMLAB, TIMM, TORCHVISION)
 """In the order in which they are tried."""
 
 _COMPUTED = ("pixel_mean", "pixel_std")
@@ -27,6 +28,7 @@ def load_weights(
     source: Source,
     *,
     key_maps: Sequence[KeyMap] = (),
+    classes: Sequence[str] | None = None,
     strict: bool = False,
     trust: bool = False,
 ) -> LoadReport:
@@ -38,6 +40,8 @@ def load_weights(
         model: a model, also one in DistributedDataParallel.
         source: path, address (as PathManager or ``torchvision://resnet50``) or state dict.
         key_maps: rules besides those of the systems that the model is made of; tried first.
+        classes: the names of the model's classes in order; where the file says its own, they are
+            compared, and weights of the same classes in another order are put into the model's.
         strict: whether a name that is left over or missing is an error.
         trust: let a file run the code in it. Only for files whose origin is beyond doubt.
 
@@ -48,7 +52,7 @@ def load_weights(
         FileNotFoundError: no such file.
         ValueError: the file is damaged, holds code, holds no weights or those of another model, a
             shape differs for another reason than the class count, or the weights were trained on
-            images that the model does not see.
+            images that the model does not see or on classes in another order.
     """
     target = Target(model)
     maps = [*key_maps, *discover(target.model)]
@@ -56,10 +60,7 @@ def load_weights(
     file_format = _recognise(weights, maps, target)
     weights = file_format.prepare(weights)
     matched, origins, left_over = _match(weights, file_format, maps, target)
-    convention = file_format.convention(weights)
-    about_input = fit_first_convolution(matched, convention, target, weights)
-    class_layers = [layer for key_map in maps for layer in key_map.class_layers]
-    fresh, about_classes = fresh_entries(matched, target, class_layers, weights.source)
+    fresh, notes = _fit(matched, weights, file_format, maps, target, classes)
     detail = file_format.detail(weights)
     report = LoadReport(
         source=weights.source,
@@ -69,7 +70,8 @@ def load_weights(
         left_over=left_over,
         missing=[name for name in target.state if name not in matched and not _may_miss(name)],
         reinitialised=fresh,
-        notes=[note for note in (about_input, about_classes) if note],
+        notes=notes,
+        classes=[] if fresh else list(classes or file_format.classes(weights) or ()),
     )
     if strict and not report.complete:
         raise ValueError(f"{report} (with strict=True, all names have to agree)")
@@ -85,7 +87,8 @@ def _recognise(weights: Weights, key_maps: Sequence[KeyMap], target: Target) -> 
     names = ", ".join(list(weights.entries)[:3])
     raise ValueError(
         f"{weights.source} has weights of an unknown kind ({names}, …): give weights of "
-        "Detectron2, OpenMMLab or a torchvision ResNet, or pass `key_maps` with rules for them"
+        "Detectron2, OpenMMLab, AdelaiDet or a ResNet of torchvision or timm, or pass "
+        "`key_maps` with rules for them"
     )
 
 
@@ -118,6 +121,29 @@ def _match(
             "belongs to these weights"
         )
     return matched, origins, left_over
+
+
+def _fit(
+    matched: dict[str, Tensor],
+    weights: Weights,
+    file_format: Format,
+    key_maps: Sequence[KeyMap],
+    target: Target,
+    classes: Sequence[str] | None,
+) -> tuple[list[str], list[str]]:
+    """Change, in place, what images and classes want changed.
+
+    Returns:
+        the entries that start fresh, and what the report says about all of it.
+    """
+    layers = [layer for key_map in key_maps for layer in key_map.class_layers]
+    convention = file_format.convention(weights)
+    about_input = fit_first_convolution(matched, convention, target, weights)
+    theirs = file_format.classes(weights)
+    about_order = reorder_classes(matched, layers, theirs, classes, weights.source)
+    fresh, about_count = fresh_entries(matched, target, layers, weights.source)
+    about = (*weights.remarks, about_input, about_order, about_count)
+    return fresh, [note for note in about if note]
 
 
 def _counts(name: str, fresh: Sequence[str]) -> bool:

@@ -20,6 +20,8 @@ class LoadReport:
         missing: the model's entries that the file has no value for; they keep theirs.
         reinitialised: entries that keep the model's values because of another class count.
         notes: one line each on what was adapted or starts fresh.
+        classes: the names of the classes that the model now has weights for, in its order; empty if
+            nobody knows.
     """
 
     source: str
@@ -30,6 +32,7 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     reinitialised: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .conventions import MSRA, PYTORCH, InputConvention
+from .conventions import FACEBOOK_RESNEXT, MSRA, PYTORCH, InputConvention
 from .key_map import Format, Rule, Target, Weights
 
 
@@ -24,6 +24,7 @@ def resnet_rules(prefix: str = "") -> list[Rule]:
         block, ours = rf"{start}layer{layer}\.(\d+)", rf"res{layer + 1}.\1"
         rules += [
             (rf"{block}\.conv(\d)\.weight", rf"{ours}.conv\2.weight"),
+            (rf"{block}\.conv2(?:\.conv)?_offset\.(\w+)", rf"{ours}.conv2_offset.\2"),
             (rf"{block}\.bn(\d)\.(\w+)", rf"{ours}.conv\2.norm.\3"),
             (rf"{block}\.downsample\.0\.weight", rf"{ours}.shortcut.weight"),
             (rf"{block}\.downsample\.1\.(\w+)", rf"{ours}.shortcut.norm.\2"),
@@ -44,8 +45,47 @@ def _pytorch(weights: Weights) -> InputConvention:
     return PYTORCH
 
 
-TORCHVISION = Format("torchvision ResNet", _is_torchvision, resnet_rules(), _pytorch)
-"""``resnet50-0676ba61.pth``, say; its classifier ``fc`` is left over."""
+def _refuse_pooled_shortcuts(weights: Weights) -> Weights:
+    """ResNet-D's shortcuts begin with a pooling, which no model here has."""
+    pooled = "layer2.0.downsample.2.weight"
+    if pooled in weights.entries:
+        raise ValueError(
+            f"{weights.source} holds a ResNet-D, whose shortcuts are pooled, and the model's are "
+            "strided: give weights of a plain ResNet or ResNet-C, such as resnet50 or resnet50c"
+        )
+    return weights
+
+
+TORCHVISION = Format(
+    "torchvision ResNet", _is_torchvision, resnet_rules(), _pytorch, _refuse_pooled_shortcuts
+)
+"""``resnet50-0676ba61.pth``, say; its classifier ``fc`` is left over. timm's plain ResNets and
+ResNeXts are named and normalised alike."""
+
+
+def _is_timm(weights: Weights, target: Target) -> bool:
+    """By what timm alone has: a deep stem in ``conv1``, or its checkpoints' ``arch``."""
+    deep = "conv1.0.weight" in weights.entries
+    return is_bare_resnet(set(weights.entries)) and (deep or "arch" in weights.others)
+
+
+def _deep_stem_rules() -> list[Rule]:
+    """Three convolutions in ``conv1``, norms and ReLUs between them; the last norm is ``bn1``."""
+    rules: list[Rule] = [(r"bn1\.(\w+)", r"stem.conv1_3.norm.\1")]
+    for number in range(3):
+        ours = f"stem.conv1_{number + 1}"
+        rules.append((rf"conv1\.{3 * number}\.weight", f"{ours}.weight"))
+        rules.append((rf"conv1\.{3 * number + 1}\.(\w+)", rf"{ours}.norm.\1"))
+    return rules
+
+
+def _timm_rules(target: Target) -> list[Rule]:
+    deep = any("stem.conv1_3." in name for name in target.state)
+    return [*(_deep_stem_rules() if deep else []), *resnet_rules()]
+
+
+TIMM = Format("timm ResNet", _is_timm, _timm_rules, _pytorch, _refuse_pooled_shortcuts)
+"""ResNets and ResNeXts of timm, with its deep stem ("resnet50c") or without."""
 
 
 _BRANCHES = {"1": "shortcut", "2a": "conv1", "2b": "conv2", "2c": "conv3"}
@@ -93,7 +133,7 @@ def _caffe2_convention(weights: Weights) -> InputConvention:
     """The original ResNets are MSRA's; ResNeXt (grouped 3x3) is Facebook's, on scaled images."""
     middle = weights.entries.get("res2_0_branch2b_w")
     if middle is not None and middle.shape[1] != middle.shape[0]:
-        return InputConvention("BGR", MSRA.mean, PYTORCH.std[::-1], stride_in_1x1=False)
+        return FACEBOOK_RESNEXT
     return MSRA
 
 

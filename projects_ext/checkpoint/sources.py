@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torchvision.models import get_model_weights, list_models
 
 from detectron2.utils.file_io import PathManager
 
-from .files import read_file
+from .files import read_with_remarks
 from .key_map import Weights
 
 Source = str | Path | Mapping[str, Any]
@@ -21,7 +22,8 @@ TORCHVISION_SCHEME = "torchvision://"
 _BY_SUFFIX = "?matching_heuristics=True"
 """Detectron2's way to ask for names to be completed; it is done here wherever it is needed."""
 
-_WRAPPERS = ("state_dict", "model", "blobs")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "blobs")
+"""Where state dicts are kept. timm evaluates the average of the weights, if there is one."""
 
 
 def read_weights(source: Source, trust: bool = False) -> Weights:
@@ -48,7 +50,9 @@ def read_weights(source: Source, trust: bool = False) -> Weights:
             f"{path} cannot be fetched ({error}): check the address and the network, or download "
             "the file elsewhere and give its path"
         ) from error
-    return _unwrap(read_file(local, trust), path)
+    content, remarks = read_with_remarks(local, trust)
+    weights = _unwrap(content, path)
+    return replace(weights, remarks=[*remarks, *weights.remarks])
 
 
 def _from_torchvision(address: str) -> Mapping[str, Any]:
@@ -94,7 +98,9 @@ def _unwrap(content: Any, source: str) -> Weights:
         raise ValueError(f"{source} is a file without weights: it holds {keys}; give another file")
     if all(name.startswith("module.") for name in entries):
         entries = {name.removeprefix("module."): value for name, value in entries.items()}
-    return Weights(source, entries, others, wrapper)
+    averaged = wrapper.endswith("_ema")
+    remarks = ["the average of the weights is read, not their last values"] if averaged else []
+    return Weights(source, entries, others, wrapper, remarks)
 
 
 def _is_array(value: Any) -> bool:

@@ -30,6 +30,8 @@ def add_condinst_config(cfg: CfgNode) -> None:
             "SEMANTIC_LOSS": False,
             "SCORE_THRESH_TEST": 0.05,
             "TOPK_CANDIDATES_TEST": 1000,
+            # Choose by class x centerness, not by class alone, as AdelaiDet does.
+            "CENTERNESS_FIRST": False,
             # Scores are (class x centerness) to this power: 1, or 0.5 for weights of AdelaiDet.
             "SCORE_EXPONENT": 1.0,
             "NMS_THRESH_TEST": 0.6,
@@ -62,6 +64,7 @@ def selection_from_config(cfg: CfgNode) -> Selection:
     return Selection(
         score_thresh=options.SCORE_THRESH_TEST,
         topk_candidates=options.TOPK_CANDIDATES_TEST,
+        centerness_first=options.CENTERNESS_FIRST,
         score_exponent=options.SCORE_EXPONENT,
         nms_thresh=options.NMS_THRESH_TEST,
         max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,

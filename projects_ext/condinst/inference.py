@@ -20,6 +20,9 @@ class Selection:
     Attributes:
         score_thresh: the class probability has to be higher.
         topk_candidates: of a level, go into the NMS: those of the highest class probability.
+        centerness_first: the class probability is multiplied by the centerness before both of that,
+            and boxes are clipped to the image after the NMS, as in the original repository. Off:
+            after it, and before the NMS, as in OpenMMLab's.
         score_exponent: the score is (class probability x centerness) to this power: 1 in
             OpenMMLab's experiments, 0.5 in the original ones.
         nms_thresh: IoU of the NMS within a class.
@@ -28,6 +31,7 @@ class Selection:
 
     score_thresh: float = 0.05
     topk_candidates: int = 1000
+    centerness_first: bool = False
     score_exponent: float = 1.0
     nms_thresh: float = 0.6
     max_detections: int = 100
@@ -64,7 +68,8 @@ def detect(
             candidates.pred_classes,
             selection.nms_thresh,
         )
-        found.append(candidates[keep[: selection.max_detections]])
+        best = candidates[keep[: selection.max_detections]]
+        found.append(_within_image(best) if selection.centerness_first else best)
     return found
 
 
@@ -73,7 +78,9 @@ def _candidates(
 ) -> Instances:
     """The best predictions of a level, of one image's maps as :class:`Predictions` orders them."""
     logits, distances, centerness, parameters = (x.flatten(1).t() for x in maps)
-    probabilities = logits.float().sigmoid()
+    probabilities, factors = logits.float().sigmoid(), centerness.float().sigmoid()
+    if selection.centerness_first:
+        probabilities, factors = probabilities * factors, factors.new_ones(factors.shape)
     places, classes = (probabilities > selection.score_thresh).nonzero().unbind(dim=1)
     count = min(len(places), selection.topk_candidates)
     best = probabilities[places, classes].topk(count)
@@ -81,16 +88,20 @@ def _candidates(
 
     height, width = maps[0].shape[-2:]
     points = cell_centers(height, width, stride, logits.device)[places]
-    boxes = Boxes(boxes_at(points, distances[places].float() * stride))
-    boxes.clip(image_size)
-    product = best.values * centerness[places, 0].float().sigmoid()
+    product = best.values * factors[places, 0]
     found = Instances(
         image_size,
-        pred_boxes=boxes,
+        pred_boxes=Boxes(boxes_at(points, distances[places].float() * stride)),
         scores=product**selection.score_exponent,
         pred_classes=classes,
         points=points,
         strides=points.new_full((count,), stride),
         parameters=parameters[places],
     )
-    return found[boxes.nonempty()]
+    return found if selection.centerness_first else _within_image(found)
+
+
+def _within_image(found: Instances) -> Instances:
+    """Those whose boxes, clipped to the image, are not empty."""
+    found.pred_boxes.clip(found.image_size)
+    return found[found.pred_boxes.nonempty()]

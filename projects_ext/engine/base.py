@@ -10,7 +10,7 @@ from torch import nn
 
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
-from projects_ext.checkpoint import load_weights
+from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.data import require_class_count
 from projects_ext.errors import user_errors
 
@@ -89,13 +89,23 @@ class RunTrainer(DefaultTrainer):
             self.checkpointer.resume_or_load("", resume=True)
             self.start_iter = self.iter + 1
         elif self.settings.init_checkpoint:
-            self.load_weights(self.model, self.settings.init_checkpoint, self.settings)
+            sets = self.test_sets(self.cfg)
+            self.load_weights(self.model, self.settings.init_checkpoint, self.settings, sets)
 
     @staticmethod
-    def load_weights(model: nn.Module, source: str, settings: Settings) -> None:
-        """Load weights of any known family, and log what was loaded and what was not."""
+    def load_weights(
+        model: nn.Module, source: str, settings: Settings, data_sets: Sequence[str] = ()
+    ) -> LoadReport:
+        """Load weights of any known family, and log what was loaded and what was not.
+
+        The classes of the data sets are compared with those that the file names.
+        """
+        classes = class_names(data_sets)
         with user_errors():
-            logger.info(load_weights(model, source, trust=settings.trust_checkpoint))
+            trust = settings.trust_checkpoint
+            report = load_weights(model, source, classes=classes, trust=trust)
+        logger.info(report)
+        return report
 
     # As in DefaultTrainer, the iterations come from the trainer's own state.
     def train(self) -> OrderedDict[str, Any] | None:  # type: ignore[override]

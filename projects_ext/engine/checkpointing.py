@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from detectron2.checkpoint import DetectionCheckpointer
+from projects_ext.checkpoint.conventions import INPUT_KEY, describe_input
 from projects_ext.checkpoint.files import read_file
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
 
@@ -38,7 +39,10 @@ class AtomicCheckpointer(DetectionCheckpointer):
         if not self.save_dir or not self.save_to_disk:
             return
         require_finite_weights(self.model, f"{name}.pth is not saved")
-        content = {"model": self.model.state_dict()}
+        content: dict[str, Any] = {"model": self.model.state_dict()}
+        seen = describe_input(self.model)
+        if seen is not None:
+            content[INPUT_KEY] = seen
         for key, tracked in self.checkpointables.items():
             content[key] = _plain(tracked.state_dict())
         content.update(_plain(kwargs))

@@ -3,7 +3,7 @@
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,7 +88,7 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
             f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
             f"checkpoint in {settings.output_dir}"
         )
-    trainer.load_weights(model, checkpoint, settings)
+    trainer.load_weights(model, checkpoint, settings, trainer.test_sets(cfg))
     if settings.ema_decay:
         load_average(model, checkpoint)
     metrics = trainer.test(cfg, model)
@@ -118,12 +118,15 @@ def _run_or_say(arguments: Namespace) -> None:
         run(arguments)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Parse the command line and run, in as many processes as it asks for.
 
     What is wrong with the user's input ends in one sentence on stderr.
+
+    Args:
+        words: a command line in place of the program's own.
     """
-    arguments = parse_arguments()
+    arguments = parse_arguments(words)
     with one_sentence():
         # Read here too: what is wrong with it is said once, and the device decides how to launch.
         settings = Settings.of(load_config(arguments.config_file, arguments.opts))

@@ -5,6 +5,7 @@ name what a LazyConfig injects.
 """
 
 from .box_regression import TwoSidedBox2BoxTransform
+from .cascade import StagewiseCascadeROIHeads
 from .initialisation import KaimingLogitsMaskHead, XavierUniformFPN
 from .matcher import ReassigningMatcher
 from .poolers import ROI_POOLER_REGISTRY, build_roi_pooler
@@ -16,6 +17,7 @@ __all__ = [
     "ReassigningMatcher",
     "RegisteredPoolersCascadeROIHeads",
     "RegisteredPoolersROIHeads",
+    "StagewiseCascadeROIHeads",
     "TwoSidedBox2BoxTransform",
     "XavierUniformFPN",
     "build_roi_pooler",

@@ -9,6 +9,7 @@ import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
 from projects_ext.data import build_test_loader, build_train_loader
+from projects_ext.data.opencv_resize import OpenCVResizeShortestEdge
 from projects_ext.data.semantic_augmentation import PadToSize, PhotometricDistortion, RandomScale
 from projects_ext.evaluation import CityscapesSemanticEvaluator, SemanticPictures
 
@@ -43,7 +44,7 @@ dataloader = dict(
         ),
         mapper=L(DatasetMapper)(
             is_train=False,
-            augmentations=[L(T.ResizeShortestEdge)(short_edge_length=1024, max_size=2048)],
+            augmentations=[L(OpenCVResizeShortestEdge)(short_edge_length=1024, max_size=2048)],
             image_format="${dataloader.train.mapper.image_format}",
         ),
         num_workers=4,

@@ -15,15 +15,6 @@ def pyramid_levels(count: int, first: int = 3) -> list[Any]:
     ]
 
 
-def score_as_adelaidet(model: Any) -> None:
-    """Scores are the square root of class x centerness, as in the original repository.
-
-    Args:
-        model: a LazyConfig; changed.
-    """
-    model.selection.score_exponent = 0.5
-
-
 def use_semantic_branch(model: Any) -> None:
     """Learn the classes of cells beside the masks, on the finest map that these use.
 

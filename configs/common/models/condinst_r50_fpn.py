@@ -45,6 +45,7 @@ model = L(CondInst)(
     selection=L(Selection)(
         score_thresh=0.05,
         topk_candidates=1000,
+        centerness_first=False,
         score_exponent=1.0,
         nms_thresh=0.6,
         max_detections=100,

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from projects_ext.checkpoint import load_weights
-from projects_ext.checkpoint.conventions import MSRA, PYTORCH, InputConvention, convention_of_config
+from projects_ext.checkpoint.conventions import (
+    FACEBOOK_RESNEXT,
+    INPUT_KEY,
+    MSRA,
+    PYTORCH,
+    InputConvention,
+    caffe2_convention,
+    convention_of_config,
+    describe_input,
+)
 from tests.projects_ext.checkpoint.small_models import (
     FIRST,
     RGB_STD,
@@ -83,7 +92,9 @@ def test_configs_are_read() -> None:
 def test_another_place_of_the_stride_is_refused() -> None:
     source, model = small_mask_rcnn(seed=1), small_mask_rcnn(stride_in_1x1=True)
     before = weights(model)
-    with pytest.raises(ValueError, match="in its 3x3 convolution.* set stride_in_1x1=False"):
+    with pytest.raises(
+        ValueError, match="in its 3x3 convolution, the model in the first 1x1 one: set stride_in_1"
+    ):
         load_weights(model, torchvision_weights(source))
     assert_has_weights(model, before)
 
@@ -131,6 +142,85 @@ def test_detectron2_says_which_weights_are_torchvisions() -> None:
     # Nothing is known about others, so nothing is changed.
     assert load_weights(model, {"model": backbone}).notes == []
     assert torch.equal(model.state_dict()[FIRST], source.state_dict()[FIRST])
+
+
+def merged(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights as if they had begun with Caffe2's: statistics merged into scale and bias."""
+    state = weights(model)
+    for name, value in state.items():
+        if "running" in name:
+            value.fill_(name.endswith("var"))
+    return state
+
+
+class TestDetectron2Zoo:
+    """Whole models that say by their norms that they began with Detectron2's ImageNet weights."""
+
+    author = {"__author__": "Detectron2 Model Zoo"}  # noqa: RUF012
+
+    def test_refused_where_the_stride_differs(self) -> None:
+        content = {"model": merged(small_mask_rcnn(stride_in_1x1=True)), **self.author}
+        with pytest.raises(
+            ValueError, match="in its first 1x1 convolution, the model in the 3x3 one: set"
+        ):
+            load_weights(small_mask_rcnn(seed=2), content)
+
+    def test_adapted_where_the_channels_differ(self) -> None:
+        source = small_mask_rcnn(seed=1, bgr=True, std=ONES, stride_in_1x1=True)
+        source.load_state_dict(merged(source), strict=False)
+        model = small_mask_rcnn(seed=2, stride_in_1x1=True)
+        report = load_weights(model, {"model": weights(source), **self.author}, strict=True)
+        assert report.notes[0].startswith(f"{FIRST} changed from BGR less")
+        expected, found = features(source, picture()), features(model, picture())
+        for level in expected:
+            torch.testing.assert_close(found[level], expected[level], rtol=1e-4, atol=1e-4)
+
+    def test_two_kinds(self) -> None:
+        plain, grouped = small_mask_rcnn(), small_mask_rcnn(num_groups=2)
+        assert caffe2_convention(merged(plain)) == MSRA
+        assert caffe2_convention(merged(grouped)) == FACEBOOK_RESNEXT
+        backbone = plain.backbone.bottom_up
+        assert caffe2_convention(merged(backbone)) == MSRA
+
+    def test_models_that_began_elsewhere(self, source: torch.nn.Module) -> None:
+        assert caffe2_convention(weights(source)) is None
+        assert caffe2_convention({"a": torch.ones(2)}) is None
+        assert (
+            load_weights(small_mask_rcnn(), {"model": weights(source), **self.author}).notes == []
+        )
+
+
+class TestStored:
+    """A file of this project says what its backbone was trained on."""
+
+    def test_it_travels(self) -> None:
+        source = small_mask_rcnn(seed=1, bgr=True, std=ONES)
+        content = {"model": weights(source), INPUT_KEY: describe_input(source)}
+        same = small_mask_rcnn(seed=2, bgr=True, std=ONES)
+        assert load_weights(same, content).notes[0].endswith("as the model's")
+        assert_has_weights(same, weights(source))
+        model = small_mask_rcnn(seed=2)
+        assert load_weights(model, content).notes[0].startswith(f"{FIRST} changed from BGR")
+        expected, found = features(source, picture()), features(model, picture())
+        for level in expected:
+            torch.testing.assert_close(found[level], expected[level], rtol=1e-4, atol=1e-4)
+        with pytest.raises(ValueError, match="in its 3x3 convolution, the model in the first 1x1"):
+            load_weights(small_mask_rcnn(stride_in_1x1=True), content)
+
+    def test_plain_values(self) -> None:
+        described = describe_input(small_mask_rcnn(bgr=True, stride_in_1x1=True))
+        assert described == {
+            "order": "BGR",
+            "mean": pytest.approx([103.53, 116.28, 123.675]),
+            "std": pytest.approx(RGB_STD[::-1]),
+            "stride_in_1x1": True,
+        }
+        assert describe_input(torch.nn.Linear(2, 2)) is None
+
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        source = small_mask_rcnn()
+        with pytest.raises(ValueError, match="'input' beside the weights is .* should have order"):
+            load_weights(source, {"model": weights(source), INPUT_KEY: {"order": "RGB"}})
 
 
 def test_a_part_that_sees_no_images() -> None:

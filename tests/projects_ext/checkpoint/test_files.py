@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from projects_ext.checkpoint.files import read_file
 
@@ -143,3 +144,32 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_file(str(tmp_path / "nowhere.pth"))
     with pytest.raises(FileNotFoundError, match="correct the path"):
         read_file(str(tmp_path))
+
+
+class TestSafetensors:
+    def test_tensors_and_what_the_header_says(self, tmp_path: Path) -> None:
+        path = tmp_path / "weights"
+        save_file(state(), path, metadata={"format": "pt", "classes": '["a", "b"]', "x": "[1"})
+        content = read_file(str(path))
+        assert torch.equal(content["model"]["weight"], state()["weight"])
+        rest = {key: content[key] for key in content if key != "model"}
+        assert rest == {"format": "pt", "classes": ["a", "b"], "x": "[1"}
+
+    def test_a_header_as_long_as_pickles_begin(self, tmp_path: Path) -> None:
+        """Its first byte is then that of a pickle."""
+        path = tmp_path / "weights.pkl"
+        for filler in range(0, 256, 8):
+            save_file(state(), path, metadata={"x": "x" * filler})
+            if path.read_bytes()[0] == 0x80:
+                break
+        assert path.read_bytes()[0] == 0x80
+        assert torch.equal(read_file(str(path))["model"]["weight"], state()["weight"])
+
+    @pytest.mark.parametrize("kept", [0.5, 0.98])
+    def test_cut_off(self, tmp_path: Path, kept: float) -> None:
+        path = tmp_path / "cut.safetensors"
+        save_file({"a": torch.rand(64, 64)}, path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(ValueError, match="cut.safetensors is cut off or damaged: copy or down"):
+            read_file(str(path))

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from detectron2.config import LazyConfig, instantiate
+from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
+from projects_ext.condinst import Predictions, Selection
+from projects_ext.condinst.inference import detect as detect_all
 from tests.small_systems import CONFIGS, image, record
 
 CLASSES = 3
@@ -161,6 +164,39 @@ def test_scores_of_both_lineages(model: nn.Module) -> None:
     torch.testing.assert_close(rooted.scores, plain.scores.sqrt())
     assert torch.equal(rooted.pred_boxes.tensor, plain.pred_boxes.tensor)
     assert torch.equal(rooted.pred_masks, plain.pred_masks)
+
+
+def chosen(centerness_first: bool, **options: Any) -> Instances:
+    """Detections of a level of two cells, a box reaching out of the 16 x 32 image to the left."""
+    logits = torch.tensor([[2.0, 1.0]]).view(1, 1, 1, 2)
+    centerness = torch.tensor([[-3.0, 3.0]]).view(1, 1, 1, 2)
+    # Around (8, 8) and (24, 8), in strides of 16: both reach from 20 to 28 within the image.
+    distances = torch.tensor([[[[3.0, 1.0]], [[0.25, 0.25]], [[1.25, 0.25]], [[0.25, 0.25]]]])
+    given = Predictions([logits], [distances], [centerness], [torch.zeros(1, 169, 1, 2)])
+    selection = Selection(centerness_first=centerness_first, **options)
+    return detect_all(given, [16], [(16, 32)], selection)[0]
+
+
+def test_the_original_ranks_by_class_times_centerness() -> None:
+    by_class = chosen(False, topk_candidates=1)
+    by_product = chosen(True, topk_candidates=1)
+    assert by_class.points.tolist() == [[8, 8]]
+    assert by_product.points.tolist() == [[24, 8]]
+    torch.testing.assert_close(
+        by_product.scores, torch.tensor([1.0]).sigmoid() * torch.tensor([3.0]).sigmoid()
+    )
+    # 0.88 and 0.73 of the class; 0.04 and 0.70 of both.
+    assert len(chosen(False, score_thresh=0.1, nms_thresh=1.0)) == 2
+    assert len(chosen(True, score_thresh=0.1, nms_thresh=1.0)) == 1
+
+
+def test_the_original_clips_boxes_after_the_nms() -> None:
+    """The boxes (-40, 28) and (8, 28) are alike only within the image: 20 of 28 columns."""
+    options: Any = {"nms_thresh": 0.6, "score_thresh": 0.0}
+    assert len(chosen(False, **options)) == 1
+    whole = chosen(True, **options)
+    assert len(whole) == 2
+    assert float(whole.pred_boxes.tensor.min()) >= 0
 
 
 def test_autocast_trains_and_detects() -> None:

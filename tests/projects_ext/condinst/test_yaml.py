@@ -23,11 +23,8 @@ def config(**keys: Any) -> CfgNode:
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.META_ARCHITECTURE = "CondInst"
     cfg.MODEL.BACKBONE.NAME = "build_condinst_resnet_fpn_backbone"
-    cfg.MODEL.RESNETS.update(OUT_FEATURES=["res3", "res4", "res5"], STRIDE_IN_1X1=False)
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "res4", "res5"]
     cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
-    cfg.MODEL.PIXEL_MEAN = [123.675, 116.28, 103.53]
-    cfg.MODEL.PIXEL_STD = [58.395, 57.12, 57.375]
-    cfg.INPUT.FORMAT = "RGB"
     cfg.MODEL.CONDINST.update(keys)
     return cfg
 
@@ -41,7 +38,10 @@ def lazy_model(semantic: bool) -> nn.Module:
 
 @pytest.mark.parametrize("semantic", [False, True])
 def test_same_model(semantic: bool) -> None:
-    keys = {"SEMANTIC_LOSS": semantic, "SCORE_EXPONENT": 0.5, "SCORE_THRESH_TEST": 0.0}
+    keys = {
+        "SEMANTIC_LOSS": semantic, "SCORE_EXPONENT": 0.5, "SCORE_THRESH_TEST": 0.0,
+        "CENTERNESS_FIRST": True, "MAX_MASKS": 500,
+    }  # fmt: skip
     by_name, lazy = build_model(config(**keys)), lazy_model(semantic)
     assert (by_name.semantic_branch is not None) == semantic
     assert by_name.criterion == lazy.criterion

@@ -1,0 +1,100 @@
+"""The order of the classes: weights of another one are put into the model's, or refused."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from detectron2.data import MetadataCatalog
+from detectron2.data.catalog import Metadata
+
+from .class_counts import layer_of
+from .key_map import ClassLayer
+
+
+def class_names(data_sets: Sequence[str]) -> list[str] | None:
+    """The names of the classes of registered data sets, in order.
+
+    Args:
+        data_sets: their names.
+
+    Returns:
+        None if the catalog does not know them, or they are not the same of all data sets.
+    """
+    found = [_names_in(MetadataCatalog.get(name)) for name in data_sets]
+    if not found or not found[0] or any(names != found[0] for names in found):
+        return None
+    return list(found[0])
+
+
+def _names_in(metadata: Metadata) -> Sequence[str] | None:
+    """Of objects or, where label maps are evaluated, of what covers a picture."""
+    of_maps = str(metadata.get("evaluator_type", "")).endswith("sem_seg")
+    things, stuff = metadata.get("thing_classes"), metadata.get("stuff_classes")
+    return stuff if of_maps or not things else things
+
+
+def reorder_classes(
+    matched: dict[str, Tensor],
+    layers: Sequence[ClassLayer],
+    theirs: Sequence[str] | None,
+    own: Sequence[str] | None,
+    source: str,
+) -> str:
+    """Put, in place, what belongs to a class where the model has that class.
+
+    Names are compared without regard to case and space. Weights of as many classes of other names
+    stay as they are: data sets call the same class differently.
+
+    Args:
+        matched: the model's names -> the file's tensors.
+        layers: what depends on the classes, besides the general ones.
+        theirs, own: the names of the file's and of the model's classes; None if nobody knows.
+        source: the file, for messages.
+
+    Returns:
+        what the report says about it; empty if there is nothing to say.
+
+    Raises:
+        ValueError: some names agree, and stand in different places.
+    """
+    if not theirs or not own or len(theirs) != len(own):
+        return ""
+    there, here = [_plain(name) for name in theirs], [_plain(name) for name in own]
+    if there == here:
+        return ""
+    if sorted(there) == sorted(here) and len(set(here)) == len(here):
+        order = [there.index(name) for name in here]
+        for name, value in matched.items():
+            rows = _rows(value, layer_of(name, layers), order)
+            if rows is not None:
+                matched[name] = value[rows]
+        return f"the file's {len(order)} classes are put into the model's order"
+    for place, name in enumerate(here):
+        if name in there and name != there[place] and there.count(name) == here.count(name) == 1:
+            raise ValueError(
+                f"class {place} is '{own[place]}' in the model's data set and '{theirs[place]}' in "
+                f"{source}, where '{theirs[there.index(name)]}' is class {there.index(name)}: list "
+                "the classes of the data set in the file's order"
+            )
+    different = next(place for place, name in enumerate(here) if name != there[place])
+    return (
+        f"classes are called otherwise in the file, such as class {different} "
+        f"'{theirs[different]}' and not '{own[different]}': they are taken to be the same"
+    )
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().split())
+
+
+def _rows(value: Tensor, layer: ClassLayer | None, order: Sequence[int]) -> Tensor | None:
+    """The rows of a class layer's weight or bias in the new order; None where it has none."""
+    if layer is None or value.dim() == 0:
+        return None
+    if value.shape[0] != len(order) * layer.per_class + layer.extra:
+        return None  # shared by all classes
+    inner = torch.arange(layer.per_class)
+    rows = torch.tensor(order)[:, None] * layer.per_class + inner
+    others = torch.arange(len(order) * layer.per_class, value.shape[0])
+    return torch.cat([rows.flatten(), others])
