@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
 from .labels import IGNORE_LABEL, MAX_CLASSES, check_label_maps, image_size
-from .palette import class_colours
+from .palette import distinct_colours
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -101,7 +101,7 @@ def register_label_folders(images: str, labels: str, classes: Sequence[str] | st
     DatasetCatalog.register(name, lambda: [dict(record) for record in records])
     MetadataCatalog.get(name).set(
         stuff_classes=names,
-        stuff_colors=class_colours(len(names)),
+        stuff_colors=distinct_colours(names),
         ignore_label=IGNORE_LABEL,
         evaluator_type="sem_seg",
         image_root=images,

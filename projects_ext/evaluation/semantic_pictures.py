@@ -15,7 +15,7 @@ from detectron2.data.detection_utils import read_image
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from projects_ext.data.labels import IGNORE_LABEL, read_label_map
-from projects_ext.data.palette import class_colours
+from projects_ext.data.palette import distinct_colours
 
 from .semantic import class_names, ground_truth_files
 
@@ -54,7 +54,7 @@ class SemanticPictures(DatasetEvaluator):
         self.count, self.opacity = count, opacity
         self.classes = class_names(dataset_name)
         colours = MetadataCatalog.get(dataset_name).get("stuff_colors")
-        self.colours = np.array(colours or class_colours(len(self.classes)), dtype=np.uint8)
+        self.colours = np.array(colours or distinct_colours(self.classes), dtype=np.uint8)
         self.ground_truth = ground_truth_files(dataset_name) if count else {}
 
     def reset(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
+from projects_ext.data.semantic_augmentation import PhotometricDistortion
 
 from .gcnet_label_folders import data, dataloader, lr_multiplier, model, optimizer, train
 
@@ -18,14 +19,15 @@ for _part in ("train", "val"):
 data["classes"] = ["background", "disc", "box", "triangle", "star", "cross"]
 
 # Small shapes want small cells: the stride is 4.
-model.backbone.stages.strides = (1, 1, 1, 1)
+model.backbone.stages.update(strides=(1, 1, 1, 1), blocks=(1, 1, 2, 2))
 model.sem_seg_head.input_shape.stride = model.auxiliary_head.input_shape.stride = 4
 
-# The pictures stay as large as they are.
+# The pictures stay as large as they are; a shape may have any colour.
 dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True),
     L(T.RandomFlip)(horizontal=False, vertical=True),
+    L(PhotometricDistortion)(hue_delta=90),
 ]
 dataloader.test.mapper.augmentations = []
 
-train.update(output_dir="output/gcnet/semantic/shapes", max_iter=1000, eval_period=500)
+train.update(output_dir="output/gcnet/semantic/shapes", max_iter=1500, eval_period=500)

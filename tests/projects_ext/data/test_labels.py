@@ -16,7 +16,7 @@ from projects_ext.data.labels import (
     read_label_map,
     require_label_maps,
 )
-from projects_ext.data.palette import class_colours
+from projects_ext.data.palette import class_colours, distinct_colours
 from projects_ext.errors import MissingFileError, UserError
 from tests.semantic_trees import blocks, write_image, write_png
 
@@ -140,3 +140,13 @@ def test_colours_are_vocs_and_all_differ() -> None:
     assert colours[15] == (192, 128, 128)
     assert colours[20] == (0, 64, 128)
     assert len(set(colours)) == 256
+
+
+def test_bright_colours_differ_and_the_background_is_black() -> None:
+    names = ["background", *(f"class {number}" for number in range(150))]
+    colours = distinct_colours(names)
+    assert colours[0] == (0, 0, 0)
+    assert len(set(colours)) == len(names)
+    few = np.array(colours[:14])
+    apart = np.abs(few[:, None] - few[None]).sum(-1) + 999 * np.eye(len(few), dtype=int)
+    assert apart.min() > 50
