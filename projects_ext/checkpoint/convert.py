@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -123,7 +123,8 @@ def write_weights(path: Path, entries: Mapping[str, Tensor], about: Mapping[str,
     try:
         if path.suffix == ".safetensors":
             header = {key: json.dumps(value) for key, value in about.items()}
-            save_file(dict(entries), str(beside), metadata={"format": "pt", **header})
+            # Bytes, since safetensors' own files are private to the user.
+            beside.write_bytes(save(dict(entries), metadata={"format": "pt", **header}))
         else:
             torch.save({"model": dict(entries), **about}, beside)
         beside.replace(path)
