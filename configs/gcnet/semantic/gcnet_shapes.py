@@ -8,7 +8,6 @@ from pathlib import Path
 
 from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
-from projects_ext.data.semantic_augmentation import PhotometricDistortion
 
 from .gcnet_label_folders import data, dataloader, lr_multiplier, model, optimizer, train
 
@@ -22,12 +21,13 @@ data["classes"] = ["background", "disc", "box", "triangle", "star", "cross"]
 model.backbone.stages.update(strides=(1, 1, 1, 1), blocks=(1, 1, 2, 2))
 model.sem_seg_head.input_shape.stride = model.auxiliary_head.input_shape.stride = 4
 
-# The pictures stay as large as they are; a shape may have any colour.
+# The pictures stay as large as they are.
 dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True),
     L(T.RandomFlip)(horizontal=False, vertical=True),
-    L(PhotometricDistortion)(hue_delta=90),
 ]
 dataloader.test.mapper.augmentations = []
+# Both ways to predict are evaluated.
+model.predict_multi_scale = True
 
 train.update(output_dir="output/gcnet/semantic/shapes", max_iter=1500, eval_period=500)
