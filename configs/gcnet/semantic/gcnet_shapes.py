@@ -3,7 +3,8 @@
 python datasets/prepare_shapes.py
 python train_net.py --config-file configs/gcnet/semantic/gcnet_shapes.py
 
-mIoU on the validation pictures: 69.7, and 71.6 at several scales and flipped.
+mIoU on the validation pictures: 69.7, and 71.6 at several scales and flipped. A thousand
+iterations more, with photometric distortion: 71.4 and 72.6.
 """
 
 from pathlib import Path
