@@ -18,6 +18,7 @@ from .key_map import COUNTER, Target, discover
 from .load import load_weights
 from .report import LoadReport
 from .sources import Source
+from .writing import write_whole
 
 SUFFIXES = (".pth", ".safetensors")
 _AUTHOR = "projects_ext"
@@ -119,17 +120,13 @@ def write_weights(path: Path, entries: Mapping[str, Tensor], about: Mapping[str,
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.part")
-    try:
-        if path.suffix == ".safetensors":
-            header = {key: json.dumps(value) for key, value in about.items()}
-            # Bytes, since safetensors' own files are private to the user.
-            beside.write_bytes(save(dict(entries), metadata={"format": "pt", **header}))
-        else:
-            torch.save({"model": dict(entries), **about}, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    if path.suffix == ".safetensors":
+        header = {key: json.dumps(value) for key, value in about.items()}
+        # Bytes, since safetensors' own files are private to the user.
+        content = save(dict(entries), metadata={"format": "pt", **header})
+        write_whole(path, lambda file: file.write(content))
+    else:
+        write_whole(path, lambda file: torch.save({"model": dict(entries), **about}, file))
 
 
 @torch.no_grad()

@@ -1,10 +1,9 @@
 """Checkpoints that are there whole or not at all, and from which only the same model resumes."""
 
-import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ from torch import nn
 from detectron2.checkpoint import DetectionCheckpointer
 from projects_ext.checkpoint.conventions import INPUT_KEY, describe_input
 from projects_ext.checkpoint.files import read_file
+from projects_ext.checkpoint.writing import UNFINISHED, write_whole
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
-
-UNFINISHED = ".part"
 
 
 class AtomicCheckpointer(DetectionCheckpointer):
@@ -150,54 +148,6 @@ def require_finite_weights(model: nn.Module, consequence: str) -> None:
             "learning rate (optimizer.lr; YAML: SOLVER.BASE_LR), warm up for longer or clip the "
             "gradient, and go on from the last checkpoint with --resume"
         )
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that at any time its old or its new content is there, complete.
-
-    Args:
-        path: the file, in an existing folder.
-        write: gets a binary file to write to.
-
-    Raises:
-        OSError: the disk is full, for instance; what was there before is untouched.
-    """
-    beside = path.with_name(path.name + UNFINISHED)
-    try:
-        with beside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        failed = _failed_write(error)
-        if failed is None:
-            raise
-        raise failed from error
-    _force_to_disk(path.parent)
-
-
-def _failed_write(error: BaseException) -> OSError | None:
-    """The OSError behind an error of torch.save, which raises one of its own on top of it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError):
-            return cause if cause is not error else None
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return None
-
-
-def _force_to_disk(folder: Path) -> None:
-    """Make a renaming in the folder survive a power cut, where the system can do that."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _plain(value: Any) -> Any:

@@ -17,8 +17,8 @@ import torchvision
 import detectron2
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
+from projects_ext.checkpoint.writing import write_whole
 
-from .checkpointing import write_whole
 from .settings import Settings
 
 logger = logging.getLogger("detectron2.projects_ext")

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from projects_ext.engine.checkpointing import AtomicCheckpointer, write_whole
+from projects_ext.checkpoint.writing import write_whole
+from projects_ext.engine.checkpointing import AtomicCheckpointer
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError
 from tests.projects_ext.faults.runs import end_of, same_bits, short_run, weights_in
 
