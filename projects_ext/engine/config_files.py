@@ -20,6 +20,7 @@ from projects_ext.data import (
 from projects_ext.errors import MissingFileError, UserError
 
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
+from .devices import names_device, say_cpu_is_used, torch_device
 
 Config = DictConfig | CfgNode
 
@@ -48,8 +49,10 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
     apply_yaml_overrides(cfg, key_value_list(overrides))
     _use_coco_format(cfg)
     _use_label_folders(cfg)
-    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
+    on_gpu = torch_device(cfg.MODEL.DEVICE).type == "cuda"
+    if on_gpu and not torch.cuda.is_available() and not names_device(overrides):
         # Detectron2's default, which here cannot be meant.
+        say_cpu_is_used(cfg.MODEL.DEVICE)
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     return cfg

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
@@ -35,6 +36,7 @@ from projects_ext.evaluation import (
 )
 
 from .base import RunTrainer
+from .instantiation import building
 from .overview import describe_training_set
 from .settings import Settings
 
@@ -65,7 +67,22 @@ class YamlTrainer(RunTrainer):
     @classmethod
     def create_model(cls, cfg: CfgNode) -> nn.Module:
         """The model of ``cfg.MODEL``, by Detectron2's registries."""
-        return build_model(cfg)
+        with building("MODEL"):
+            return build_model(cfg)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of ``cfg.SOLVER``."""
+        with building("SOLVER"):
+            return super().build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """The schedule of ``cfg.SOLVER``."""
+        with building("SOLVER"):
+            return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
