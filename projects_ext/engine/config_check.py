@@ -86,8 +86,8 @@ def check_run(cfg: Config) -> None:
             raise UserError(
                 f"the config has no train.{key}: add it, e.g. +train.{key}={default or '...'}"
             )
-    for key, value in entries(train):
-        _check_train(key, value)
+    for key, value in entries(train, "train."):
+        _check_train(key.removeprefix("train."), value)
     batch = _section(cfg, "dataloader.train").get("total_batch_size")
     if not accepts(int, batch):
         raise UserError(
@@ -131,12 +131,16 @@ def _check_train(key: str, value: Any) -> None:
     elif not accepts(type(default), value):
         raise UserError(
             f"train.{key} is {value!r}: it must be {describe(type(default))}, e.g. "
-            f"train.{key}={_example(default)}"
+            f"train.{key}={_example(value, default)}"
         )
 
 
-def _example(default: Any) -> str:
-    return str(default) if default != "" else "name"
+def _example(value: Any, default: Any) -> str:
+    """The value in the right type, if it has one; else the default."""
+    if isinstance(default, str):
+        return default or "name"
+    meant = isinstance(value, float) and value.is_integer()
+    return str(int(value) if meant else default)
 
 
 def _check_part(cfg: DictConfig, key: str) -> None:

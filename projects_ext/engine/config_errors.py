@@ -139,8 +139,9 @@ def _require_lazy_key(cfg: DictConfig, key: str, value: Any) -> None:
 def _require_same_kind(cfg: DictConfig, key: str, value: Any) -> None:
     """Refuse a value of another kind than the one it replaces.
 
-    What may stand in the place of anything: null, a reference to another key, and a description
-    of an object. A list and its single entry may replace each other.
+    Null, a reference to another key and a description of an object can replace anything; a value
+    can replace a description; a list and its single entry can replace each other. With
+    ``++key=value`` nothing is compared.
     """
     *parents, last = key.split(".")
     node: Any = cfg
@@ -159,18 +160,18 @@ def _require_same_kind(cfg: DictConfig, key: str, value: Any) -> None:
         return
     if value is None or (isinstance(value, str) and "${" in value):
         return
-    if isinstance(old, DictConfig):
+    if isinstance(old, DictConfig) and "_target_" not in old:
         raise UserError(
             f"{key} cannot be {value!r}: it is a section with keys of its own; change one of "
             f"those, e.g. {key}.{next(iter(_lazy_keys(old)), 'key')}=…"
         )
     wanted, given = kinds(old), kinds(value)
     if len(wanted) == 1 and not given <= wanted:
-        (other,) = list(given - wanted)[:1]
-        quoted = f"; to give a text, quote it: {key}=\"'{value}'\"" if "a text" in wanted else ""
+        (kind,) = wanted
+        quoted = f"; quote a text that looks like something else: {key}=\"'{value}'\""
         raise UserError(
-            f"{key} cannot be {value!r}: it is {old!r}, and not {other}{quoted}; to change its "
-            f"type nevertheless, write ++{key}=…"
+            f"{key} cannot be {value!r}: it takes {kind}, such as {old!r}"
+            f"{quoted if kind == 'a text' and not isinstance(value, Sequence) else ''}"
         )
 
 

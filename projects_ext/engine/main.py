@@ -22,9 +22,10 @@ from .config_files import Config, load_config
 from .devices import require_device
 from .ema import load_average
 from .faults import one_sentence
-from .launch import is_first, launch, world_size
+from .launch import launch
 from .output_folder import output_folder
 from .overview import describe_run
+from .places import is_first, require_places, world_size
 from .resources import provide_file_descriptors, require_equal_batches
 from .results import write_results
 from .settings import Settings
@@ -127,6 +128,7 @@ def check(arguments: Namespace) -> Settings:
     check_config(cfg, training)
     settings, processes = Settings.of(cfg), world_size(arguments)
     require_device(settings.device)
+    require_places(arguments, settings.on_gpu)
     if training:
         require_equal_batches(cfg, processes)
     provide_file_descriptors(cfg, processes)

@@ -10,7 +10,7 @@ from projects_ext.errors import UserError
 
 from .config_files import Config
 from .instantiation import building
-from .launch import require_batch
+from .places import require_batch
 from .settings import Settings
 
 try:

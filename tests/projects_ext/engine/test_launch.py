@@ -11,13 +11,8 @@ import pytest
 import torch
 
 from projects_ext.engine.arguments import parse_arguments
-from projects_ext.engine.launch import (
-    Place,
-    check_arguments,
-    launch,
-    meeting_point,
-    place_from_environment,
-)
+from projects_ext.engine.launch import launch
+from projects_ext.engine.places import Place, check_arguments, meeting_point, place_from_environment
 from tests.projects_ext.engine.programs import tell
 
 ROOT = Path(__file__).parents[3]
