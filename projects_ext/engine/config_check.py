@@ -29,13 +29,18 @@ from projects_ext.zoo.configs import SHARED, config_folder
 from .config_errors import nearest_names
 from .config_files import Config
 from .instantiation import check_descriptions
-from .ranges import CAN_BE_NEGATIVE, check_number, check_numbers, entries
+from .ranges import CAN_BE_NEGATIVE, check_value, check_values, entries
 from .value_types import accepts, describe, is_number, kinds
 
 # Of `train`, what every config must have, and what may be null: then it is off.
 NEEDED = ("output_dir", "init_checkpoint", "max_iter", "eval_period", "log_period", "device")
 CAN_BE_NULL = ("init_checkpoint", "checkpointer.max_to_keep", "best_checkpointer.val_metric")
 OPTIONAL = ("amp", "clip_grad", "ema", "ddp", "best_checkpointer")
+
+# What is built from descriptions, the last two only for training.
+DATA_SETS = ("dataloader.train.dataset", "dataloader.test.dataset")
+PARTS = ("model", "dataloader.train", "dataloader.test", *DATA_SETS, "dataloader.evaluator")
+TRAINING_PARTS = ("optimizer", "lr_multiplier")
 
 REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
@@ -62,10 +67,9 @@ def check_config(cfg: Config, training: bool) -> None:
     if isinstance(cfg, CfgNode):
         _check_names(cfg)
         return
-    check_numbers(cfg)
-    parts = ["model", "dataloader.train", "dataloader.test", "dataloader.evaluator"]
-    for key in [*parts, *(["optimizer", "lr_multiplier"] if training else [])]:
+    for key in (*PARTS, *(TRAINING_PARTS if training else ())):
         _check_part(cfg, key)
+    check_values(cfg)
 
 
 def check_run(cfg: Config) -> None:
@@ -93,8 +97,8 @@ def check_run(cfg: Config) -> None:
         raise UserError(
             f"dataloader.train.total_batch_size is {batch!r}: it must be a whole number"
         )
-    check_numbers(train, "train.")
-    check_number("dataloader.train.total_batch_size", batch)
+    check_values(train, "train.")
+    check_value("dataloader.train.total_batch_size", batch)
     if not train.output_dir:
         raise UserError("train.output_dir is empty: name the folder that the run writes into")
 
@@ -185,9 +189,8 @@ def _check_yaml_value(key: str, value: Any, default: Any) -> None:
         raise UserError("OUTPUT_DIR is empty: name the folder that the run writes into")
     if kinds(default) and not kinds(value) <= kinds(default):
         raise UserError(f"{key} is {value!r}: it must be like the default {default!r}")
-    for number_key, number in [(key, value), *entries(value, f"{key}.")]:
-        if is_number(number):
-            check_number(number_key, number)
+    for each_key, each in [(key, value), *entries(value, f"{key}.")]:
+        check_value(each_key, each)
     not_negative = is_number(default) and default >= 0
     if not_negative and value < 0 and not any(fnmatchcase(key, x) for x in CAN_BE_NEGATIVE):
         raise UserError(f"{key} is {value}: it cannot be negative; the default is {default}")

@@ -98,6 +98,8 @@ def apply_lazy_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfi
     for text in overrides:
         try:
             override = parser.parse_override(text)
+            if not override.key_or_group:
+                raise HydraException("no key")
         except HydraException as error:
             raise UserError(
                 f"cannot read {text!r} on the command line: write key=value, and quote values with "

@@ -11,7 +11,7 @@ from detectron2.config import instantiate
 from detectron2.utils.registry import locate
 from projects_ext.errors import UserError
 
-from .ranges import LATER
+from .ranges import LATER, value_of
 from .value_types import accepts, describe, parameter_types
 
 TRACEBACK = "PROJECTS_EXT_DEBUG=1 in the environment shows where"
@@ -40,18 +40,25 @@ def build(
         str(name): build(node[name], f"{key}.{name}", within) for name in node if name != "_target_"
     }
     target = _target(build(node["_target_"], f"{key}._target_", within), key)
-    with building(f"{key} ({name_of(target)})"), within():
+    with building(f"{key} ({name_of(target)})", plain_values(arguments)), within():
         return target(**arguments)
 
 
+def plain_values(arguments: Mapping[str, Any]) -> str:
+    """Those arguments that are plain values, for a message."""
+    plain = {name: x for name, x in arguments.items() if isinstance(x, (bool, int, float, str))}
+    return ", ".join(f"{name}={value!r}" for name, value in plain.items())
+
+
 @contextmanager
-def building(what: str) -> Iterator[None]:
+def building(what: str, values: str = "") -> Iterator[None]:
     """Within, while something is built from the config's values alone, any error is the config's.
 
     The traceback stays in the log file.
 
     Args:
         what: the key or section, the subject of the message.
+        values: from which it is built.
 
     Raises:
         UserError: in place of any other exception.
@@ -62,9 +69,10 @@ def building(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split()).rstrip(".") or "no reason given"
+        given = f" with {values}" if values else ""
         raise UserError(
-            f"{what} cannot be built: {type(error).__name__}: {text}; correct its values in the "
-            f"config ({TRACEBACK})"
+            f"{what} cannot be built{given}: {type(error).__name__}: {text}; correct its values in "
+            f"the config ({TRACEBACK})"
         ) from error
 
 
@@ -108,14 +116,16 @@ def check_descriptions(node: Any, key: str) -> None:
             _check_call(node, key)
         for name in node:
             if f"{key}.{name}" not in LATER:
-                check_descriptions(node[name], f"{key}.{name}")
+                child = value_of(node, name, f"{key}.{name}")
+                check_descriptions(child, f"{key}.{name}")
     elif isinstance(node, (list, ListConfig)):
-        for index, item in enumerate(node):
-            check_descriptions(item, f"{key}.{index}")
+        for index in range(len(node)):
+            child = value_of(node, index, f"{key}.{index}")
+            check_descriptions(child, f"{key}.{index}")
 
 
 def _check_call(node: Mapping[str, Any], key: str) -> None:
-    described = node["_target_"]
+    described = value_of(node, "_target_", f"{key}._target_")
     if isinstance(described, Mapping):
         return  # known only when it is built
     target = _target(described, key)
@@ -127,9 +137,11 @@ def _check_call(node: Mapping[str, Any], key: str) -> None:
     later = {name.rpartition(".")[2] for name in LATER if name.rpartition(".")[0] == key}
     _check_names(given | later, parameters, f"{key} ({name_of(target)})", key)
     types = parameter_types(target)
-    for name in given & types.keys() & parameters.keys():
-        if f"{key}.{name}" not in LATER:
-            _check_type(f"{key}.{name}", node[name], types[name], parameters[name].default)
+    for name in sorted(given & types.keys()):
+        full = f"{key}.{name}"
+        default = parameters[name].default if name in parameters else inspect.Parameter.empty
+        if full not in LATER:
+            _check_type(full, value_of(node, name, full), types[name], default)
 
 
 def _check_names(

@@ -21,16 +21,21 @@ class Range:
     least: float
     most: float = math.inf
     note: str = ""
+    whole: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value <= self.most and not (self.whole and value != int(value))
 
     def __str__(self) -> str:
         ends = [f"at least {self.least:.10g}"] if self.least > -math.inf else []
         ends += [f"at most {self.most:.10g}"] if self.most < math.inf else []
-        return f"{' and '.join(ends)}{self.note}"
+        return f"a {'whole ' * self.whole}number of {' and '.join(ends)}{self.note}"
 
 
-COUNT = Range(1)
+COUNT = Range(1, whole=True)
+COUNT_OR_NONE = Range(0, whole=True)
 AMOUNT = Range(0)
-PERIOD_OR_NEVER = Range(0, note=" (0: never)")
+PERIOD_OR_NEVER = Range(0, note=" (0: never)", whole=True)
 FRACTION = Range(0, 1)
 # NumPy's generator takes 32 bits, and the number of the process is added.
 SEED = Range(-math.inf, 4_000_000_000, note=" (negative: another one each time)")
@@ -42,11 +47,11 @@ RANGES: dict[str, Range] = {
     "train.checkpointer.period": COUNT,
     "train.checkpointer.max_to_keep": COUNT,
     "train.eval_period": PERIOD_OR_NEVER,
-    "train.reference_batch_size": AMOUNT,
+    "train.reference_batch_size": COUNT_OR_NONE,
     "train.clip_grad.norm_type": Range(1e-6),
     "train.seed": SEED,
     "dataloader.train.total_batch_size": COUNT,
-    "dataloader.*.num_workers": AMOUNT,
+    "dataloader.*.num_workers": COUNT_OR_NONE,
     "optimizer.lr": AMOUNT,
     "optimizer.weight_decay": AMOUNT,
     "optimizer.momentum": AMOUNT,
@@ -56,6 +61,7 @@ RANGES: dict[str, Range] = {
     "SOLVER.IMS_PER_BATCH": COUNT,
     "SOLVER.CHECKPOINT_PERIOD": COUNT,
     "SOLVER.WARMUP_FACTOR": FRACTION,
+    "SOLVER.WEIGHT_DECAY_BIAS": AMOUNT,
     "TEST.EVAL_PERIOD": PERIOD_OR_NEVER,
     "SEED": SEED,
     "model.*.num_classes": COUNT,
@@ -99,13 +105,23 @@ def entries(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         key = f"{prefix}{name}"
         if key in LATER:
             continue
-        value = _value(content, name, key)
+        value = value_of(content, name, key)
         yield key, value
         if isinstance(value, (Mapping, ListConfig, list, tuple)):
             yield from entries(value, f"{key}.")
 
 
-def _value(content: Any, name: Any, key: str) -> Any:
+def value_of(content: Any, name: Any, key: str) -> Any:
+    """``content[name]``.
+
+    Args:
+        content: a mapping or list.
+        name: of its entry.
+        key: the entry's full name.
+
+    Raises:
+        UserError: the value is missing (``???``), or refers to nothing or to itself.
+    """
     try:
         return content[name]
     except MissingMandatoryValue as error:
@@ -126,13 +142,28 @@ def check_number(key: str, value: float) -> None:
     infinite = math.isinf(value) and not any(fnmatchcase(key, x) for x in CAN_BE_INFINITE)
     if math.isnan(value) or infinite:
         raise UserError(f"{key} is {value}: set it to a finite number")
-    allowed = next((RANGES[x] for x in RANGES if fnmatchcase(key, x)), None)
-    if allowed is not None and not allowed.least <= value <= allowed.most:
-        raise UserError(f"{key} is {value}: set it to a number of {allowed}")
+    allowed = _range(key)
+    if allowed is not None and value not in allowed:
+        raise UserError(f"{key} is {value}: set it to {allowed}")
 
 
-def check_numbers(content: DictConfig | Mapping[str, Any], prefix: str = "") -> None:
-    """:func:`check_number` on every number below ``content``."""
+def _range(key: str) -> Range | None:
+    return next((RANGES[pattern] for pattern in RANGES if fnmatchcase(key, pattern)), None)
+
+
+def check_value(key: str, value: Any) -> None:
+    """:func:`check_number`, and a refusal of texts and booleans where a number has to be.
+
+    Raises:
+        UserError: with the key and what it can be.
+    """
+    if is_number(value):
+        check_number(key, value)
+    elif isinstance(value, (str, bool)) and (allowed := _range(key)) is not None:
+        raise UserError(f"{key} is {value!r}: set it to {allowed}")
+
+
+def check_values(content: DictConfig | Mapping[str, Any], prefix: str = "") -> None:
+    """:func:`check_value` on everything below ``content``."""
     for key, value in entries(content, prefix):
-        if is_number(value):
-            check_number(key, value)
+        check_value(key, value)

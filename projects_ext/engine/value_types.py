@@ -24,6 +24,10 @@ def accepts(annotation: Any, value: Any) -> bool:
         return True
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):
+        # Of `float | Tensor` a plain value can only be the float.
+        plain = [part for part in parts if part in _SCALARS]
+        if plain and isinstance(value, _SCALARS):
+            parts = tuple(part for part in parts if part in _SCALARS or typing.get_origin(part))
         return any(accepts(part, value) for part in parts)
     if origin is Literal:
         return value in parts
@@ -34,7 +38,7 @@ def accepts(annotation: Any, value: Any) -> bool:
     if (origin or annotation) in _SEQUENCES:
         return _is_sequence(origin or annotation, parts, value)
     if isinstance(annotation, type) and issubclass(annotation, nn.Module):
-        return not isinstance(value, _SCALARS)
+        return value is not None and not isinstance(value, _SCALARS)
     return True
 
 
@@ -76,8 +80,20 @@ def describe(annotation: Any) -> str:
 
 
 def parameter_types(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a callable's parameters by name, as far as they can be evaluated."""
-    function: Any = target.__init__ if inspect.isclass(target) else target
+    """The annotations of a callable's parameters by name, as far as they can be evaluated.
+
+    Of a class also those of its base classes, to which keyword arguments are passed on.
+    """
+    if not inspect.isclass(target):
+        return _annotations(target)
+    found: dict[str, Any] = {}
+    for one in reversed(target.__mro__):
+        if "__init__" in vars(one):
+            found.update(_annotations(vars(one)["__init__"]))
+    return found
+
+
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError, SyntaxError):
