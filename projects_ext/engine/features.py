@@ -8,11 +8,11 @@ from projects_ext.errors import UserError
 
 # How Detectron2's heads and meta-architectures call the features that they take.
 ATTRIBUTES = (
-    "in_features",
     "box_in_features",
     "mask_in_features",
     "keypoint_in_features",
     "head_in_features",
+    "in_features",
 )
 
 

@@ -118,13 +118,16 @@ def run(arguments: Namespace) -> dict[str, Any] | None:
     return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
 
 
-def check(arguments: Namespace) -> Settings:
-    """Everything that can be known to be wrong before anything is started or written.
+def check(cfg: Config, arguments: Namespace) -> Settings:
+    """Refuse what can be known to be wrong before anything is started or written.
+
+    Returns:
+        the run's part of the config.
 
     Raises:
         UserError: a value in the config, or something that this machine does not have.
     """
-    cfg, training = load_config(arguments.config_file, arguments.opts), not arguments.eval_only
+    training = not arguments.eval_only
     check_config(cfg, training)
     settings, processes = Settings.of(cfg), world_size(arguments)
     require_device(settings.device)
@@ -152,7 +155,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # The folder stays locked until the processes that this one has started have ended.
     with ExitStack() as until_the_end, one_sentence():
         # Read here too: what is wrong with it is said once, and the device decides how to launch.
-        settings = check(arguments)
+        settings = check(load_config(arguments.config_file, arguments.opts), arguments)
         if is_first(arguments):
             until_the_end.enter_context(output_folder(settings.output_dir))
         launch(_run_or_say, arguments, settings.on_gpu)

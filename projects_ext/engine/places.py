@@ -173,7 +173,7 @@ def _require_cores(count: int) -> None:
     if count > max(2, cores):
         raise UserError(
             f"--num-gpus {count}: the run is on the CPU, and this machine has {cores} cores: give "
-            f"--num-gpus {cores} at most (one process uses all cores, too)"
+            f"--num-gpus {max(2, cores)} at most (one process uses all cores, too)"
         )
 
 

@@ -31,8 +31,8 @@ def refusal(command: list[str]) -> str:
 
 def until_the_first_iteration(command: list[str]) -> None:
     arguments = parse_arguments(command)
-    check(arguments)
     cfg = load_config(arguments.config_file, arguments.opts)
+    check(cfg, arguments)
     # Each trainer class takes its own kind of config.
     trainer: Any = trainer_for(cfg)
     model = trainer.build_model(cfg)
@@ -241,7 +241,7 @@ def test_yaml_values(key: str, value: str, yaml: list[str]) -> None:
         ("~train", "cannot be deleted"),
         ("train.max_iter=${train.max_iter}", "train.max_iter is '${train.max_iter}', which leads"),
         ("train.max_iter=${nothing.here}", "train.max_iter is '${nothing.here}', which leads"),
-        ("++train.max_iter=???", "train.max_iter has no value yet"),
+        ("++optimizer.lr=???", "optimizer.lr has no value yet"),
         ("optimizer.lr=${optimizer.lr}", "optimizer.lr is '${optimizer.lr}', which leads"),
         ("model.backbone.out_channels=${train.nothing}", "which leads to no value"),
         ("+optimizer.nothing=5", "optimizer (AdamW) takes no nothing"),
@@ -286,7 +286,7 @@ def test_options_are_argparse_s_own_errors(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        check(parse_arguments(words))
+        parse_arguments(words)
     assert end.value.code == 2
     assert "error: " in capsys.readouterr().err
 
