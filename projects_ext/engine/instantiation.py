@@ -11,7 +11,7 @@ from detectron2.config import instantiate
 from detectron2.utils.registry import locate
 from projects_ext.errors import UserError
 
-from .ranges import LATER, value_of
+from .ranges import LATER, origin_of, value_of
 from .value_types import accepts, describe, parameter_types
 
 TRACEBACK = "PROJECTS_EXT_DEBUG=1 in the environment shows where"
@@ -141,7 +141,8 @@ def _check_call(node: Mapping[str, Any], key: str) -> None:
         full = f"{key}.{name}"
         default = parameters[name].default if name in parameters else inspect.Parameter.empty
         if full not in LATER:
-            _check_type(full, value_of(node, name, full), types[name], default)
+            value = value_of(node, name, full)
+            _check_type(origin_of(node, name, full), value, types[name], default)
 
 
 def _check_names(

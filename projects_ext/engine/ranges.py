@@ -1,6 +1,7 @@
 """Which numbers the keys of a config can hold, of either kind."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -131,6 +132,21 @@ def value_of(content: Any, name: Any, key: str) -> Any:
         text = written[name]  # type: ignore[index]
         reason = str(error).splitlines()[0]
         raise UserError(f"{key} is {text!r}, which leads to no value: {reason}") from error
+
+
+def origin_of(content: Any, name: Any, key: str) -> str:
+    """The key that the value is written under: another one, if ``content[name]`` refers to it."""
+    if not (
+        isinstance(content, (DictConfig, ListConfig)) and OmegaConf.is_interpolation(content, name)
+    ):
+        return key
+    written: Any = OmegaConf.to_container(content, resolve=False)
+    reference = re.fullmatch(r"\$\{(\.*)([\w.]+)\}", str(written[name]))
+    if reference is None:
+        return key
+    up, rest = len(reference[1]), reference[2]
+    above = key.split(".")[:-up] if up else []
+    return f"{'.'.join([*above, rest])} (for {key})"
 
 
 def check_number(key: str, value: float) -> None:

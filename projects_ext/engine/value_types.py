@@ -57,7 +57,8 @@ def _is_sequence(kind: Any, parts: tuple[Any, ...], value: Any) -> bool:
         return False
     if not parts or not isinstance(value, Sequence):
         return True
-    if kind is tuple and parts[-1] is not Ellipsis:
+    # Many write tuple[float] where they mean any number of floats.
+    if kind is tuple and len(parts) > 1 and parts[-1] is not Ellipsis:
         pairs = zip(parts, value, strict=False)
         return len(parts) == len(value) and all(accepts(part, item) for part, item in pairs)
     return all(accepts(parts[0], item) for item in value)
