@@ -172,7 +172,9 @@ def _yaml_defaults() -> CfgNode:
 def _check_like(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> None:
     """Every value against the default; keys without a default are those of other projects."""
     for name, default in defaults.items():
-        key, value = f"{prefix}{name}", cfg.get(name)
+        if name not in cfg:
+            continue  # a config made without this project's keys
+        key, value = f"{prefix}{name}", cfg[name]
         if not isinstance(default, CfgNode):
             _check_yaml_value(key, value, default)
         elif isinstance(value, CfgNode):

@@ -23,7 +23,7 @@ logger = logging.getLogger("detectron2.projects_ext")
 LOCK = "run.lock"
 """The file that a run locks and that tells who it is; it is there as long as the run."""
 
-ROOM = 1 << 20
+ROOM = 500_000
 """What has to fit into the folder for a start, in bytes: config, log and metrics."""
 
 KEYS = "train.output_dir=FOLDER (YAML: OUTPUT_DIR FOLDER)"

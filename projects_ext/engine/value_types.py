@@ -1,6 +1,7 @@
 """Whether a config's value is of the type that an annotation or an earlier value asks for."""
 
 import collections.abc
+import functools
 import inspect
 import types
 import typing
@@ -85,8 +86,12 @@ def parameter_types(target: Callable[..., Any]) -> dict[str, Any]:
 
     Of a class also those of its base classes, to which keyword arguments are passed on.
     """
-    if not inspect.isclass(target):
-        return _annotations(target)
+    anything: Any = target
+    return _of_class(anything) if inspect.isclass(anything) else _annotations(anything)
+
+
+@functools.cache
+def _of_class(target: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for one in reversed(target.__mro__):
         if "__init__" in vars(one):
