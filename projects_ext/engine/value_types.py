@@ -87,7 +87,7 @@ def parameter_types(target: Callable[..., Any]) -> dict[str, Any]:
     Of a class also those of its base classes, to which keyword arguments are passed on.
     """
     anything: Any = target
-    return _of_class(anything) if inspect.isclass(anything) else _annotations(anything)
+    return _of_class(anything) if inspect.isclass(target) else _annotations(anything)
 
 
 @functools.cache
