@@ -21,6 +21,7 @@ from .config_files import Config, load_config
 from .ema import load_average
 from .faults import one_sentence
 from .launch import launch
+from .memory import keep_freed_memory
 from .overview import describe_run
 from .results import write_results
 from .settings import Settings
@@ -109,6 +110,7 @@ def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
 
 def run(arguments: Namespace) -> dict[str, Any] | None:
     """What one process does, from config file to results."""
+    keep_freed_memory()
     cfg = set_up(load_config(arguments.config_file, arguments.opts), arguments)
     return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
 
