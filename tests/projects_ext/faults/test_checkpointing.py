@@ -171,7 +171,9 @@ def test_a_last_checkpoint_that_is_gone_or_no_run_is_named(tmp_path: Path) -> No
     with pytest.raises(MissingFileError, match=r"0002\.pth, .*: write one of model_0000001\.pth"):
         checkpointer.resume_or_load("")
     torch.save({"weight": torch.ones(2)}, tmp_path / "model_0000002.pth")
-    with pytest.raises(UserError, match=r"0002\.pth is no checkpoint of a training run: give it"):
+    with pytest.raises(
+        UserError, match=r"0002\.pth is no checkpoint of a training run \(it has no model\): give"
+    ):
         checkpointer.resume_or_load("")
 
 

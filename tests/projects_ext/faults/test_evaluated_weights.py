@@ -107,25 +107,22 @@ def test_heads_of_another_class_count_are_refused(run_folder: Path) -> None:
 
 @pytest.mark.parametrize("yaml", [False, True])
 def test_the_program_refuses_and_names_the_key(
-    yaml: bool, shapes: Path, shapes_overrides: list[str], tmp_path: Path,
+    yaml: bool, shapes_overrides: list[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """By the key of the kind of config in use."""
-    cfg = load_config(YAML, ["MODEL.ALLOW_MISSING_WEIGHTS=True"]) if yaml else None
     state = {"proposal_generator.rpn_head.anchor_deltas.bias": torch.zeros(12)}
     file = saved({"model": state}, tmp_path / "x.pth")
-    if cfg is None:
-        key = "train.allow_missing_weights=True"
-        command = short_run(shapes_overrides, tmp_path, f"train.init_checkpoint={file}")
-    else:
-        assert Settings.of(cfg).allow_missing_weights
+    key = "train.allow_missing_weights=True"
+    command = short_run(shapes_overrides, tmp_path, f"train.init_checkpoint={file}")
+    if yaml:
         key = "MODEL.ALLOW_MISSING_WEIGHTS=True"
         command = ["--config-file", YAML, f"OUTPUT_DIR={tmp_path}", f"MODEL.WEIGHTS={file}"]
-        for split in ("train", "val"):
-            name, images = f"{split.upper()}_JSON", f"{split.upper()}_IMAGES"
-            json = shapes / "annotations" / f"instances_{split}.json"
-            command += [f"DATASETS.COCO_FORMAT.{name}={json}"]
-            command += [f"DATASETS.COCO_FORMAT.{images}={shapes / split}"]
+        for given in shapes_overrides:  # data.train_json=…
+            name, _, path = given.removeprefix("data.").partition("=")
+            command.append(f"DATASETS.COCO_FORMAT.{name.upper()}={path}")
+        cfg = load_config(YAML, [*command[2:], key])
+        assert Settings.of(cfg).allow_missing_weights
     code, stderr = end_of(["--eval-only", *command], monkeypatch)
     assert code == 1
     said = stderr.strip().splitlines()[-1]
