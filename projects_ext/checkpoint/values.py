@@ -36,7 +36,10 @@ def require_usable_values(
     negative = [
         name
         for name, value in entries.items()
-        if name.endswith(_VARIANCE) and value.numel() and value.min() < 0
+        if name.endswith(_VARIANCE)
+        and value.shape == state[name].shape
+        and value.numel()
+        and value.min() < 0
     ]
     if negative:
         raise ValueError(
@@ -89,7 +92,8 @@ def _kind(dtype: torch.dtype) -> str:
 
 def _not_finite(value: Tensor, own: Tensor) -> int:
     """How many values are NaN or infinite, or become so in the model's type."""
-    if not value.is_floating_point():
+    # Other shapes are refused elsewhere; looking at them could take any time.
+    if not value.is_floating_point() or value.shape != own.shape:
         return 0
     # The sum tells whether there are any, in one pass and without a copy.
     if value.dtype == own.dtype and value.sum(dtype=torch.float64).isfinite():
