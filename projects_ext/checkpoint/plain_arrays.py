@@ -32,16 +32,22 @@ class Held:
 
     Attributes:
         value: what takes its place once everything is read.
+        named: of what it takes the place, if the file names it.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("named", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, named: str = "") -> None:
         self.value = value
+        self.named = named
 
     def __setstate__(self, state: Any) -> None:
         """Refuse to be changed."""
         raise RefusedError(f"it changes a {type(self.value).__name__} after it was made")
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Refuse to be called."""
+        raise RefusedError(f"it calls {self.named or 'a value'} as a function")
 
 
 class NumberType(Held):
@@ -90,13 +96,8 @@ class PickledArray(Held):
         )
 
 
-class ArrayClass(Held):
-    """In the place of ``numpy.ndarray``, which ``_reconstruct`` is to make; it is never called."""
-
-    __slots__ = ()
-
-
-_ARRAY_CLASS = ArrayClass(None)
+_ARRAY_CLASS = Held(None, "numpy.ndarray")
+"""What ``_reconstruct`` is to make; nothing in a pickle calls it."""
 
 
 def array_makers(spend: Spend) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .plain_arrays import Held, RefusedError, SizeError
 
-UNTYPED = Held(None)
+UNTYPED = Held(None, "torch.UntypedStorage")
 """In the place of ``torch.UntypedStorage``, where it is named; it is never called."""
 
 
