@@ -47,6 +47,9 @@ def add_config(cfg: CfgNode) -> None:
     # Let MODEL.WEIGHTS be a file that runs code when it is read. Only for files whose origin is
     # beyond doubt [train.trust_checkpoint].
     cfg.MODEL.TRUST_WEIGHTS = False
+    # Evaluate although parts of the model get no weights from that file: they are then random
+    # [train.allow_missing_weights].
+    cfg.MODEL.ALLOW_MISSING_WEIGHTS = False
     # The batch size that learning rate and iterations are written for; 0: whatever
     # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0

@@ -11,6 +11,7 @@ from torch import nn
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
+from projects_ext.checkpoint.sources import Source
 from projects_ext.data import require_class_count
 from projects_ext.errors import user_errors
 
@@ -69,8 +70,9 @@ class RunTrainer(DefaultTrainer):
         kept: dict[str, Any] = {"trainer": weakref.proxy(self)}
         if self.average is not None:
             kept[CHECKPOINT_KEY] = self.average
-        self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **kept)
-        self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **kept)
+        about: dict[str, Any] = {"classes": self._class_names(), **kept}
+        self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **about)
+        self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **about)
         self.start_iter = 0
         self.max_iter = settings.max_iter
         self.register_hooks(self.build_hooks())
@@ -89,18 +91,21 @@ class RunTrainer(DefaultTrainer):
             self.checkpointer.resume_or_load("", resume=True)
             self.start_iter = self.iter + 1
         elif self.settings.init_checkpoint:
-            sets = self.test_sets(self.cfg)
-            self.load_weights(self.model, self.settings.init_checkpoint, self.settings, sets)
+            classes, settings = self._class_names(), self.settings
+            self.load_weights(self.model, settings.init_checkpoint, settings, classes)
+
+    def _class_names(self) -> list[str] | None:
+        """The names of the model's classes in order: those of the data that it is trained on."""
+        return class_names(self.training_sets(self.cfg)) or class_names(self.test_sets(self.cfg))
 
     @staticmethod
     def load_weights(
-        model: nn.Module, source: str, settings: Settings, data_sets: Sequence[str] = ()
+        model: nn.Module, source: Source, settings: Settings, classes: Sequence[str] | None = None
     ) -> LoadReport:
         """Load weights of any known family, and log what was loaded and what was not.
 
-        The classes of the data sets are compared with those that the file names.
+        ``classes``, the names of the model's, are compared with those that the file names.
         """
-        classes = class_names(data_sets)
         with user_errors():
             trust = settings.trust_checkpoint
             report = load_weights(model, source, classes=classes, trust=trust)
