@@ -42,7 +42,7 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
     """
     lazy = is_lazy(config_file)
     if not config_file.endswith(".py"):
-        refuse_tags(config_file, names=lazy)
+        refuse_tags(config_file, saved_lazy=lazy)
     return _load_lazy(config_file, overrides) if lazy else _load_yaml(config_file, overrides)
 
 
@@ -60,7 +60,7 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     add_config(cfg)
     defaults = cfg.clone()
     with config_file_errors(config_file, cfg):
-        cfg.merge_from_file(config_file)
+        cfg.merge_from_file(config_file, allow_unsafe=False)
     pairs = key_value_list(overrides)
     apply_yaml_overrides(cfg, pairs)
     _refuse_unsupported(cfg)

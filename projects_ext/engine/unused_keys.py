@@ -56,7 +56,8 @@ def refuse_unused(cfg: DictConfig | CfgNode, given: Sequence[str]) -> None:
         return
     for key in unread_train_keys(cfg):
         if any(key == one or key.startswith(f"{one}.") for one in given):
-            raise UserError(f"{_unread_sentence(key)}. Otherwise leave it out")
+            sentence = _unread_sentence(key)
+            raise UserError(f"{sentence}{' Otherwise' if '?' in sentence else ':'} leave it out")
 
 
 def warn_of_unread_train_keys(cfg: DictConfig) -> None:

@@ -14,14 +14,15 @@ BASE_KEY = "_BASE_"
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = frozenset(
     f"{_STANDARD}{name}"
-    for name in ("null", "bool", "int", "float", "str", "seq", "map", "binary", "timestamp", "set",
-                 "omap", "pairs", "merge", "value", "python/tuple", "python/none", "python/bool",
-                 "python/str", "python/int", "python/float", "python/list", "python/dict")
-)  # fmt: skip
-"""Tags that stand for values alone."""
+    for name in (
+        *("null", "bool", "int", "float", "str", "seq", "map", "binary", "timestamp"),
+        *("set", "omap", "pairs", "merge", "value"),
+    )
+)
+"""YAML's own tags, which stand for values."""
 
-_NAME = f"{_STANDARD}python/name:"
-"""As LazyConfig saves a function or class; like its ``_target_``, it says what to import."""
+_TUPLE, _NAME = f"{_STANDARD}python/tuple", f"{_STANDARD}python/name:"
+"""As LazyConfig saves tuples, and functions and classes: like ``_target_``, by their names."""
 
 
 def read_structure(yaml_file: str) -> yaml.MappingNode:
@@ -43,41 +44,44 @@ def read_structure(yaml_file: str) -> yaml.MappingNode:
     return node
 
 
-def refuse_tags(yaml_file: str, *, names: bool) -> None:
+def refuse_tags(yaml_file: str, *, saved_lazy: bool) -> None:
     """Check that reading a YAML config file, and all that it names as ``_BASE_``, runs no code.
 
     Detectron2 reads both kinds of configs with a loader that makes any Python object.
 
     Args:
         yaml_file: path or address.
-        names: whether tags that name a function or class may be there, as in a saved LazyConfig.
+        saved_lazy: whether it is a LazyConfig, which is saved with tags for tuples and for the
+            names of functions and classes.
 
     Raises:
         UserError: a tag stands for anything but plain values; or a base file is missing or is based
             on itself.
     """
-    _refuse_tags(yaml_file, names, ())
+    _refuse_tags(yaml_file, saved_lazy, ())
 
 
-def _refuse_tags(yaml_file: str, names: bool, above: tuple[str, ...]) -> None:
+def _refuse_tags(yaml_file: str, saved_lazy: bool, above: tuple[str, ...]) -> None:
     if yaml_file in above:
         raise UserError(
             f"{above[-1]}: its {BASE_KEY} {yaml_file} is based on it in turn: correct it"
         )
     root = read_structure(yaml_file)
     for node in _nodes(root):
-        if node.tag in _PLAIN or (names and node.tag.startswith(_NAME)):
+        if node.tag in _PLAIN:
+            continue
+        if saved_lazy and (node.tag == _TUPLE or node.tag.startswith(_NAME)):
             continue
         tag = node.tag.replace(_STANDARD, "!!")
         raise UserError(
-            f"{yaml_file}:{node.start_mark.line + 1}: the tag {tag} can run code when the file is "
-            "read, so that it is refused: write the value itself there"
+            f"{yaml_file}:{node.start_mark.line + 1}: the tag {tag} makes a Python object, which "
+            "could run code, and is refused: write the value itself there"
         )
     for base in _bases(root):
         path = _path_of_base(base, yaml_file)
         if not PathManager.isfile(path):
             raise MissingFileError(f"{yaml_file}: its {BASE_KEY} {path} is not there: correct it")
-        _refuse_tags(path, names, (*above, yaml_file))
+        _refuse_tags(path, saved_lazy, (*above, yaml_file))
 
 
 def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
