@@ -190,8 +190,12 @@ def test_a_training_run_refuses_keys_that_nothing_reads(
 
 
 def test_keys_of_a_file_that_nothing_reads_are_named_once(
-    data: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    data: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
     path = tmp_path / "x.yaml"
     path.write_text(
         f"_BASE_: {YAML}\nSOLVER: {{STEPS: [5, 7]}}\nMODEL: {{RETINANET: {{NUM_CONVS: 3}}}}\n"
@@ -251,7 +255,10 @@ def test_keys_of_train_with_effect() -> None:
     assert cfg.dataloader.train.num_workers == 7
 
 
-def test_a_misspelt_key_of_train_in_a_file_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_misspelt_key_of_train_in_a_file_is_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
     cfg = load_config(LAZY, [])
     assert unread_train_keys(cfg) == []
     cfg.train.eval_periods = 5
