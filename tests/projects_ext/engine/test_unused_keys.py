@@ -8,15 +8,17 @@ import pytest
 from omegaconf import OmegaConf
 
 from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, StandardROIHeads
 from projects_ext.engine import YamlTrainer, load_config
 from projects_ext.engine.key_reads import plain, reads_of
-from projects_ext.engine.unused_keys import unread_train_keys, warn_of_unread_train_keys
+from projects_ext.engine.unused_keys import unread_lazy_keys, warn_of_unread_lazy_keys
 from projects_ext.errors import UserError
 from projects_ext.grid_rcnn import GridROIHeads
 from projects_ext.groie import GRoIEPooler
 from projects_ext.modeling import RegisteredPoolersROIHeads
+from tests.projects_ext.faults.runs import end_of
 
 ROOT = Path(__file__).parents[3]
 YAML = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.yaml")
@@ -93,7 +95,7 @@ def test_the_recipe_of_the_readme_in_a_file(data: list[str], tmp_path: Path) -> 
         f"_BASE_: {YAML}\nMODEL: {{ROI_BOX_HEAD: {section}, ROI_MASK_HEAD: {section}}}\n"
     )
     cfg = load_config(str(path), data)
-    built = YamlTrainer.build_model(cfg)
+    built = build_model(cfg)
     assert type(built.roi_heads) is RegisteredPoolersROIHeads
     assert type(built.roi_heads.box_pooler) is type(built.roi_heads.mask_pooler) is GRoIEPooler
     # The config that a run saves says the same in another process.
@@ -189,6 +191,17 @@ def test_a_training_run_refuses_keys_that_nothing_reads(
         YamlTrainer(cfg)
 
 
+def test_the_program_ends_before_the_first_iteration(
+    data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [*data, f"OUTPUT_DIR={tmp_path}", "SOLVER.STEPS=(3,4)"]
+    code, stderr = end_of(["--config-file", YAML, *keys], monkeypatch)
+    assert code == 1
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("error: nothing reads SOLVER.STEPS with this config")
+    assert not list(tmp_path.glob("*.pth"))
+
+
 def test_keys_of_a_file_that_nothing_reads_are_named_once(
     data: list[str],
     tmp_path: Path,
@@ -202,7 +215,7 @@ def test_keys_of_a_file_that_nothing_reads_are_named_once(
     )
     with caplog.at_level(logging.WARNING, logger="detectron2"):
         YamlTrainer(load_config(str(path), [*data, f"OUTPUT_DIR={tmp_path}"]))
-    named = [text for text in caplog.messages if "no effect" in text]
+    named = [text for text in dict.fromkeys(caplog.messages) if "no effect" in text]
     assert [text.rpartition(": ")[2] for text in named] == [
         "MODEL.RETINANET.NUM_CONVS",
         "SOLVER.STEPS",
@@ -255,21 +268,27 @@ def test_keys_of_train_with_effect() -> None:
     assert cfg.dataloader.train.num_workers == 7
 
 
-def test_a_misspelt_key_of_train_in_a_file_is_named(
+def test_misspelt_keys_of_a_file_are_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
     cfg = load_config(LAZY, [])
-    assert unread_train_keys(cfg) == []
+    assert unread_lazy_keys(cfg) == []
+    cfg.optimiser = {"lr": 3}
+    cfg.dataloader.val = {"num_workers": 3}
+    cfg.width = {"of": "nothing that is known"}
     cfg.train.eval_periods = 5
     cfg.train.mine = {"width": 3, "height": 4}
     cfg.dataloader.train.num_workers = "${train.mine.width}"
     with caplog.at_level(logging.WARNING, logger="detectron2"):
-        warn_of_unread_train_keys(cfg)
-    assert caplog.messages == [
+        warn_of_unread_lazy_keys(cfg)
+    # Once each, however many handlers pytest has.
+    assert list(dict.fromkeys(caplog.messages)) == [
+        "optimiser is set, but nothing reads it: did you mean optimizer?",
+        "dataloader.val is set, but nothing reads it: did you mean dataloader.evaluator?",
         "train.eval_periods is set, but nothing reads it: did you mean train.eval_period or "
         "train.log_period or train.checkpointer.period?",
         "train.mine.height is set, but nothing reads it",
     ]
     foreign = OmegaConf.create({"train": {"max_iter": 5, "ddp": {"static_graph": True}}})
-    assert unread_train_keys(foreign) == []
+    assert unread_lazy_keys(foreign) == []
