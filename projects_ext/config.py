@@ -69,8 +69,10 @@ def add_config(cfg: CfgNode) -> None:
     # Draw predictions beside the ground truth: instances for the first so many images of each data
     # set, label maps for the worst and the best so many.
     cfg.TEST.PICTURES = 0
-    # RoI poolers by name, for the RoI heads "RegisteredPoolersROIHeads" and
-    # "RegisteredPoolersCascadeROIHeads" [model.roi_heads.box_pooler, mask_pooler].
+    # RoI poolers by name [model.roi_heads.box_pooler, mask_pooler]. `projects_ext.engine` follows
+    # them in all RoI heads that are derived from StandardROIHeads, and refuses them elsewhere. Code
+    # that builds a model from a config without it gives MODEL.ROI_HEADS.NAME
+    # "RegisteredPoolersROIHeads" or "RegisteredPoolersCascadeROIHeads".
     cfg.MODEL.ROI_BOX_HEAD.POOLER_NAME = "ROIPooler"
     cfg.MODEL.ROI_MASK_HEAD.POOLER_NAME = "ROIPooler"
     for add_keys in SYSTEMS:

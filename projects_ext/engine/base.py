@@ -16,11 +16,13 @@ from projects_ext.data import require_class_count
 from projects_ext.errors import user_errors
 
 from .batch_scaling import scale_to_batch
+from .best_metric import require_best_metric
 from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
 from .guards import Guards
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
+from .resumed_optimizer import apply_group_options, group_options
 from .settings import Settings
 from .step import PassOnAfterBackward, TrainStep
 
@@ -88,7 +90,15 @@ class RunTrainer(DefaultTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         """Go on from the output folder's last checkpoint, or load the config's weights."""
         if resume and self.checkpointer.has_checkpoint():
+            options = group_options(self._trainer.optimizer)
             self.checkpointer.resume_or_load("", resume=True)
+            apply_group_options(self._trainer.optimizer, self.scheduler, options)
+            if self.settings.init_checkpoint:
+                file = self.checkpointer.get_checkpoint_file()
+                logger.info(
+                    f"--resume continues from {file}; the initial weights "
+                    f"{self.settings.init_checkpoint} are not read"
+                )
             self.start_iter = self.iter + 1
         elif self.settings.init_checkpoint:
             classes, settings = self._class_names(), self.settings
@@ -145,6 +155,11 @@ class RunTrainer(DefaultTrainer):
                     settings.best_mode,
                 )
             )
+        elif main_process and settings.best_metric:
+            logger.info(
+                "No best checkpoint is kept: train.eval_period (YAML: TEST.EVAL_PERIOD) is "
+                f"{settings.eval_period}"
+            )
         if main_process:
             # Last, so that it also writes what the other hooks measured.
             built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
@@ -155,6 +170,8 @@ class RunTrainer(DefaultTrainer):
         share_buffers(model)
         with self._guards.evaluation():
             self._last_eval_results = self.test(self.cfg, model)
+        if comm.is_main_process():
+            require_best_metric(self.settings.best_metric, self._last_eval_results, self)
         return self._last_eval_results
 
     def build_writers(self) -> list[Any]:
