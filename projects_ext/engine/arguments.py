@@ -64,7 +64,8 @@ def argument_parser() -> ArgumentParser:
         "opts",
         metavar="KEY=VALUE",
         nargs="*",
-        help="keys of the config to change: KEY=VALUE for a LazyConfig, KEY VALUE for YAML",
+        help="keys of the config to change: KEY=VALUE for a LazyConfig (+KEY=VALUE adds a key, "
+        "++KEY=VALUE sets one to a value of any type), KEY VALUE for YAML",
     )
     return parser
 

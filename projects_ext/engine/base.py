@@ -19,6 +19,7 @@ from .batch_scaling import scale_to_batch
 from .best_metric import require_best_metric
 from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
+from .features import require_features
 from .guards import Guards
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
@@ -183,6 +184,7 @@ class RunTrainer(DefaultTrainer):
         """The config's model on its device, with SyncBN where that works; its size is logged."""
         settings = Settings.of(cfg)
         model = plain_norms_where_alone(cls.create_model(cfg), settings.on_gpu)
+        require_features(model)
         logger.info(describe_model(model, settings.device))
         return model.to(settings.device)
 

@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from detectron2.config import CfgNode, LazyConfig
 from projects_ext.errors import MissingFileError, UserError
 
+from .value_types import kinds
+
 NEAREST = 3
 
 
@@ -96,6 +98,8 @@ def apply_lazy_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfi
     for text in overrides:
         try:
             override = parser.parse_override(text)
+            if not override.key_or_group:
+                raise HydraException("no key")
         except HydraException as error:
             raise UserError(
                 f"cannot read {text!r} on the command line: write key=value, and quote values with "
@@ -110,9 +114,13 @@ def apply_lazy_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfi
             )
         if not (override.is_add() or override.is_force_add()):
             _require_lazy_key(cfg, override.key_or_group, override.value())
+            _require_same_kind(cfg, override.key_or_group, override.value())
     try:
         return LazyConfig.apply_overrides(cfg, list(overrides))
-    except (ValueError, KeyError, OmegaConfBaseException, HydraException) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError),
+        *(OmegaConfBaseException, HydraException, RecursionError),
+    ) as error:
         reason = error.args[0] if isinstance(error, KeyError) else _first_line(error)
         raise UserError(f"cannot apply {' '.join(overrides)}: {reason}") from error
 
@@ -128,6 +136,45 @@ def _require_lazy_key(cfg: DictConfig, key: str, value: Any) -> None:
     if isinstance(value, Mapping) and isinstance(node, DictConfig) and "_target_" not in value:
         for name, entry in value.items():
             _require_lazy_key(cfg, f"{key}.{name}", entry)
+
+
+def _require_same_kind(cfg: DictConfig, key: str, value: Any) -> None:
+    """Refuse a value of another kind than the one it replaces.
+
+    Null, a reference to another key and a description of an object can replace anything; a value
+    can replace a description; a list and its single entry can replace each other. With
+    ``++key=value`` nothing is compared.
+    """
+    *parents, last = key.split(".")
+    node: Any = cfg
+    for part in parents:
+        node = node[int(part)] if isinstance(node, ListConfig) else node[part]
+    name: Any = int(last) if isinstance(node, ListConfig) else last
+    if OmegaConf.is_missing(node, name):
+        return
+    old = node._get_node(name) if OmegaConf.is_interpolation(node, name) else node[name]
+    if isinstance(value, Mapping):
+        if isinstance(old, DictConfig) and "_target_" not in value:
+            for entry, new in value.items():
+                _require_same_kind(cfg, f"{key}.{entry}", new)
+        elif kinds(old) and "_target_" not in value:
+            raise UserError(f"{key} is {old!r} and has no keys: give it a value of that kind")
+        return
+    if value is None or (isinstance(value, str) and "${" in value):
+        return
+    if isinstance(old, DictConfig) and "_target_" not in old:
+        raise UserError(
+            f"{key} cannot be {value!r}: it is a section with keys of its own; change one of "
+            f"those, e.g. {key}.{next(iter(_lazy_keys(old)), 'key')}=…"
+        )
+    wanted, given = kinds(old), kinds(value)
+    if len(wanted) == 1 and not given <= wanted:
+        (kind,) = wanted
+        quoted = f"; quote a text that looks like something else: {key}=\"'{value}'\""
+        raise UserError(
+            f"{key} cannot be {value!r}: it takes {kind}, such as {old!r}"
+            f"{quoted if kind == 'a text' and not isinstance(value, Sequence) else ''}"
+        )
 
 
 def _has(node: Any, part: str) -> bool:
@@ -170,16 +217,34 @@ def apply_yaml_overrides(cfg: CfgNode, pairs: Sequence[str]) -> None:
         if key not in known:
             raise UserError(unknown_key(key, known, "correct it"))
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        node: Any = cfg
+        for part in key.split("."):
+            node = node[part]
+        if isinstance(node, CfgNode):
+            raise UserError(
+                f"the config key {key} cannot be {value}: it is a section with keys of its own; "
+                f"change one of those, e.g. {key}.{next(_dotted(node), 'KEY')} VALUE"
+            )
         try:
             cfg.merge_from_list([key, value])
-        except (ValueError, AssertionError) as error:
-            node: Any = cfg
-            for part in key.split("."):
-                node = node[part]
-            now = "a section with keys of its own" if isinstance(node, CfgNode) else repr(node)
+        except Exception as error:  # yacs evaluates the text, in which anything can be wrong
             raise UserError(
-                f"the config key {key} cannot be {value}: it is {now}; give a value of that type"
+                f"the config key {key} cannot be {value}: it is {node!r}; give a value of that type"
+                f"{_same_number(node, value)}"
             ) from error
+
+
+def _same_number(old: Any, text: str) -> str:
+    """The advice how to write a number that is meant, but of the other type of numbers."""
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    if type(old) is float and number.is_integer():
+        return f", e.g. {number}"
+    if type(old) is int and number.is_integer():
+        return f", e.g. {int(number)}"
+    return ""
 
 
 def unknown_key(key: str, known: Sequence[str], otherwise: str) -> str:
@@ -216,3 +281,8 @@ def nearest_keys(key: str, known: Sequence[str]) -> list[str]:
     nearest = sorted((name for name in known if scores[name]), key=lambda name: -scores[name])
     nearest = nearest or [name for name in known if wanted.startswith(f"{name.lower()}.")][-1:]
     return nearest[:NEAREST]
+
+
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """The few of the known names that are most like ``name``; none if none is."""
+    return difflib.get_close_matches(name, list(known), n=NEAREST)

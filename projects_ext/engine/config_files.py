@@ -20,6 +20,7 @@ from projects_ext.errors import MissingFileError, UserError
 from projects_ext.modeling import heads_with_named_poolers
 
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
+from .devices import names_device, say_cpu_is_used, torch_device
 from .key_reads import RecordingCfgNode, changed_keys, record_reads
 from .unused_keys import refuse_unused
 from .yaml_tags import read_structure, refuse_tags
@@ -68,8 +69,10 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     changed = changed_keys(cfg, defaults)
     settled = _settle_data(cfg, pairs[::2])
     cfg.MODEL.ROI_HEADS.NAME = heads_with_named_poolers(cfg)
-    if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
+    on_gpu = torch_device(cfg.MODEL.DEVICE).type == "cuda"
+    if on_gpu and not torch.cuda.is_available() and not names_device(overrides):
         # Detectron2's default, which here cannot be meant.
+        say_cpu_is_used(cfg.MODEL.DEVICE)
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     return record_reads(

@@ -1,5 +1,6 @@
 """How a program ends when something outside of its code is wrong: with one sentence."""
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -49,7 +50,7 @@ def one_sentence() -> Iterator[None]:
     wrong, each inside a ``one_sentence()`` of its own.
     """
     try:
-        with _sigterm_as_exception():
+        with _sigterm_as_exception(), _exhausted_system():
             yield
     except UserError as error:
         if debugging():
@@ -65,6 +66,26 @@ def one_sentence() -> Iterator[None]:
     except ProcessExitedException as error:
         # It ended by itself, after its own sentence.
         sys.exit(error.exit_code if error.exit_code > 0 else 1)
+
+
+@contextmanager
+def _exhausted_system() -> Iterator[None]:
+    """Within, what the system has run out of is the user's error; it tells by its error number."""
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        remedies = {
+            errno.EMFILE: "raise the limit of open files (ulimit -n) or lower num_workers",
+            errno.ENFILE: "the whole machine has too many open files; end other programs",
+            errno.ENOSPC: "make room on the disk",
+            errno.EDQUOT: "make room within your quota on the disk",
+        }
+        if error.errno not in remedies:
+            raise
+        file = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{file}{error.strerror}: {remedies[error.errno]}") from error
 
 
 def _interrupted(number: int) -> StoppedError:

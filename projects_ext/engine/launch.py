@@ -6,10 +6,8 @@ both, and tells ``detectron2.utils.comm`` what it would tell it.
 
 import gc
 import os
-import socket
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,23 +18,12 @@ from torch import multiprocessing
 from detectron2.utils import comm
 from projects_ext.errors import UserError
 
+from .places import Place, meeting_point, place_from_environment, require_places
+
 # How long one process waits for the others, e.g. while the first one writes an evaluation.
 TIMEOUT = timedelta(minutes=30)
 
-# What torchrun (or a cluster's launcher in its place) sets for each process.
-ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-
 Program = Callable[[Namespace], Any]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one process stands: its numbers among all and on its machine, and the meeting point."""
-
-    rank: int
-    world_size: int
-    local_rank: int
-    url: str
 
 
 def launch(program: Program, arguments: Namespace, on_gpu: bool) -> None:
@@ -54,6 +41,7 @@ def launch(program: Program, arguments: Namespace, on_gpu: bool) -> None:
     Raises:
         UserError: the numbers or the URL do not fit together, or there are too few GPUs.
     """
+    require_places(arguments, on_gpu)
     place = place_from_environment(os.environ)
     if place is not None:
         if place.world_size == 1:
@@ -61,11 +49,9 @@ def launch(program: Program, arguments: Namespace, on_gpu: bool) -> None:
         else:
             _run(program, arguments, place, on_gpu)
         return
-    check_arguments(arguments)
     if arguments.num_gpus * arguments.num_machines == 1:
         program(arguments)
         return
-    _require_gpus(arguments.num_gpus if on_gpu else 0)
     details = (
         program,
         arguments,
@@ -76,59 +62,6 @@ def launch(program: Program, arguments: Namespace, on_gpu: bool) -> None:
         _run_one_of(0, *details)
     else:
         multiprocessing.start_processes(_run_one_of, args=details, nprocs=arguments.num_gpus)
-
-
-def place_from_environment(environment: Mapping[str, str]) -> Place | None:
-    """This process's place as torchrun tells it, or None if it was not started so."""
-    if not all(name in environment for name in ENVIRONMENT):
-        return None
-    rank, world_size, local_rank = (int(environment[name]) for name in ENVIRONMENT[:3])
-    return Place(rank, world_size, local_rank, "env://")
-
-
-def check_arguments(arguments: Namespace) -> None:
-    """Refuse numbers of processes and machines that cannot be.
-
-    Raises:
-        UserError: with the option to correct.
-    """
-    if arguments.num_gpus < 1 or arguments.num_machines < 1:
-        raise UserError(
-            f"--num-gpus {arguments.num_gpus} --num-machines {arguments.num_machines}: at least 1 "
-            "of each is needed (1 is also right for a machine without a GPU)"
-        )
-    if not 0 <= arguments.machine_rank < arguments.num_machines:
-        raise UserError(
-            f"--machine-rank {arguments.machine_rank}: with --num-machines "
-            f"{arguments.num_machines} it is one of 0 to {arguments.num_machines - 1}"
-        )
-
-
-def meeting_point(url: str, num_machines: int) -> str:
-    """``url``, with a free port of this machine in place of ``auto``.
-
-    Raises:
-        UserError: ``auto`` for several machines, which cannot know each other's port.
-    """
-    if url != "auto":
-        return url
-    if num_machines > 1:
-        raise UserError(
-            "several machines need a place to meet: give --dist-url tcp://HOST:PORT, with the name "
-            "of machine 0 and a free port of it, on each of them"
-        )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-
-
-def _require_gpus(count: int) -> None:
-    available = torch.cuda.device_count() if count else 0
-    if available < count:
-        raise UserError(
-            f"{count} processes on GPUs, but this machine has {available}: lower --num-gpus "
-            "(torchrun: --nproc-per-node), or run on the CPU (train.device=cpu, YAML: MODEL.DEVICE)"
-        )
 
 
 def _run_one_of(
@@ -147,15 +80,21 @@ def _run_one_of(
 def _run(program: Program, arguments: Namespace, place: Place, on_gpu: bool) -> None:
     """Join the others, run the program, leave."""
     if on_gpu:
-        _require_gpus(place.local_rank + 1)
         torch.cuda.set_device(place.local_rank)
-    dist.init_process_group(
-        "nccl" if on_gpu else "gloo",
-        init_method=place.url,
-        rank=place.rank,
-        world_size=place.world_size,
-        timeout=TIMEOUT,
-    )
+    try:
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            init_method=place.url,
+            rank=place.rank,
+            world_size=place.world_size,
+            timeout=TIMEOUT,
+        )
+    except dist.DistError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"the processes could not meet at {place.url} ({reason}): check that the address is "
+            "the first machine's and its port is free there (--dist-url; torchrun: --rdzv-endpoint)"
+        ) from error
     # The machines have equally many processes; what is said of one holds for all.
     comm.create_local_process_group(max(comm.all_gather(place.local_rank)) + 1)
     # Nobody runs into a time limit because another one is still starting.

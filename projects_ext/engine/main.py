@@ -4,7 +4,7 @@ import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import nn
@@ -20,12 +20,17 @@ from projects_ext.errors import UserError, user_errors
 
 from .arguments import parse_arguments
 from .base import RunTrainer
+from .config_check import check_config
 from .config_files import Config, load_config
+from .devices import require_device
 from .ema import averaged_weights
 from .faults import one_sentence
 from .launch import launch
 from .memory import keep_freed_memory
+from .output_folder import output_folder
 from .overview import describe_run
+from .places import is_first, require_places, world_size
+from .resources import provide_file_descriptors, require_equal_batches
 from .results import write_results
 from .settings import Settings
 from .trainer import Trainer
@@ -148,6 +153,26 @@ def run(arguments: Namespace) -> dict[str, Any] | None:
     return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
 
 
+def check(cfg: Config, arguments: Namespace) -> Settings:
+    """Refuse what can be known to be wrong before anything is started or written.
+
+    Returns:
+        the run's part of the config.
+
+    Raises:
+        UserError: a value in the config, or something that this machine does not have.
+    """
+    training = not arguments.eval_only
+    check_config(cfg, training)
+    settings, processes = Settings.of(cfg), world_size(arguments)
+    require_device(settings.device)
+    require_places(arguments, settings.on_gpu)
+    if training:
+        require_equal_batches(cfg, processes)
+    provide_file_descriptors(cfg, processes)
+    return settings
+
+
 def _run_or_say(arguments: Namespace) -> None:
     with one_sentence():
         run(arguments)
@@ -162,7 +187,10 @@ def main(words: Sequence[str] | None = None) -> None:
         words: a command line in place of the program's own.
     """
     arguments = parse_arguments(words)
-    with one_sentence():
+    # The folder stays locked until the processes that this one has started have ended.
+    with ExitStack() as until_the_end, one_sentence():
         # Read here too: what is wrong with it is said once, and the device decides how to launch.
-        settings = Settings.of(load_config(arguments.config_file, arguments.opts))
+        settings = check(load_config(arguments.config_file, arguments.opts), arguments)
+        if is_first(arguments):
+            until_the_end.enter_context(output_folder(settings.output_dir))
         launch(_run_or_say, arguments, settings.on_gpu)

@@ -10,7 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from detectron2.config import CfgNode
 from projects_ext.errors import UserError
 
+from .config_check import check_run
 from .config_files import Config
+from .devices import torch_device
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -52,6 +54,7 @@ class Settings:
         Raises:
             UserError: a value that cannot be, with its key.
         """
+        check_run(cfg)
         settings = _from_yaml(cfg) if isinstance(cfg, CfgNode) else _from_lazy(cfg)
         settings._check()
         return settings
@@ -62,6 +65,12 @@ class Settings:
         return torch.device(self.device).type == "cuda"
 
     def _check(self) -> None:
+        torch_device(self.device)
+        if self.best_mode not in ("max", "min"):
+            raise UserError(
+                f"train.best_checkpointer.mode (YAML: TEST.BEST_METRIC_MODE) is "
+                f"{self.best_mode!r}: it is max or min"
+            )
         if self.amp_dtype == torch.float16 and not self.on_gpu:
             raise UserError(
                 f"mixed precision in float16 needs a CUDA device, and this run is on {self.device}:"

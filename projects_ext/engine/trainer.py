@@ -9,7 +9,6 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import nn
 
-from detectron2.config import instantiate
 from detectron2.evaluation import (
     DatasetEvaluator,
     DatasetEvaluators,
@@ -21,6 +20,7 @@ from detectron2.utils import comm
 from projects_ext.data import dataset_errors, require_label_maps
 
 from .base import RunTrainer
+from .instantiation import build, building
 from .overview import describe_training_set
 from .settings import Settings
 from .unused_keys import warn_of_unread_lazy_keys
@@ -32,7 +32,7 @@ Evaluators = DatasetEvaluator | Sequence[DatasetEvaluator] | None
 
 def _names(dataset: DictConfig) -> list[str]:
     names = dataset.get("names", ())
-    names = instantiate(names) if isinstance(names, DictConfig) else names
+    names = build(names, "dataset.names") if isinstance(names, DictConfig) else names
     return [names] if isinstance(names, str) else list(names)
 
 
@@ -51,14 +51,14 @@ class Trainer(RunTrainer):
     @classmethod
     def create_model(cls, cfg: DictConfig) -> nn.Module:
         """Instantiate ``cfg.model``."""
-        return instantiate(cfg.model)
+        return build(cfg.model, "model")
 
     @classmethod
     def build_optimizer(cls, cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
         """Instantiate ``cfg.optimizer`` on the model's parameters."""
         cfg.optimizer.params.model = model
         try:
-            return instantiate(cfg.optimizer)
+            return build(cfg.optimizer, "optimizer")
         finally:
             # The config is saved and compared later: it must not hold the model.
             del cfg.optimizer.params.model
@@ -68,17 +68,19 @@ class Trainer(RunTrainer):
         cls, cfg: DictConfig, optimizer: torch.optim.Optimizer
     ) -> torch.optim.lr_scheduler.LRScheduler:
         """``cfg.lr_multiplier`` over ``train.max_iter`` iterations."""
-        return LRMultiplier(optimizer, instantiate(cfg.lr_multiplier), cfg.train.max_iter)
+        multiplier = build(cfg.lr_multiplier, "lr_multiplier")
+        with building("lr_multiplier"):
+            return LRMultiplier(optimizer, multiplier, cfg.train.max_iter)
 
     @classmethod
     def build_train_loader(cls, cfg: DictConfig) -> Any:
         """Instantiate ``cfg.dataloader.train`` and log what the data set holds."""
         node = cfg.dataloader.train
         with dataset_errors():
-            dataset = instantiate(node.dataset)
+            dataset = build(node.dataset, "dataloader.train.dataset", dataset_errors)
             require_label_maps(dataset, cls.training_sets(cfg))
         logger.info(describe_training_set(Settings.of(cfg), dataset))
-        return instantiate({**node, "dataset": dataset})
+        return build({**node, "dataset": dataset}, "dataloader.train")
 
     @classmethod
     def training_sets(cls, cfg: DictConfig) -> Sequence[str]:
@@ -93,15 +95,15 @@ class Trainer(RunTrainer):
     @classmethod
     def build_test_loader(cls, cfg: DictConfig, dataset_name: str = "") -> Any:
         """Instantiate ``cfg.dataloader.test``; the data set's name is in there."""
-        with dataset_errors():
-            return instantiate(cfg.dataloader.test)
+        return build(cfg.dataloader.test, "dataloader.test", dataset_errors)
 
     @classmethod
     def build_evaluator(cls, cfg: DictConfig, dataset_name: str = "") -> DatasetEvaluators:
         """All evaluators of ``cfg.dataloader.evaluator`` (one or a list) as one."""
         nodes = cfg.dataloader.evaluator
-        nodes = nodes if isinstance(nodes, ListConfig) else [nodes]
-        return DatasetEvaluators([instantiate(node) for node in nodes])
+        if isinstance(nodes, ListConfig):
+            return DatasetEvaluators(list(build(nodes, "dataloader.evaluator")))
+        return DatasetEvaluators([build(nodes, "dataloader.evaluator")])
 
     @classmethod
     def test(

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
@@ -36,6 +37,7 @@ from projects_ext.evaluation import (
 from projects_ext.modeling import heads_with_named_poolers, named_poolers
 
 from .base import RunTrainer
+from .instantiation import building
 from .key_reads import pause_recording, reads_of, record_reads
 from .overview import describe_training_set
 from .settings import Settings
@@ -105,13 +107,28 @@ class YamlTrainer(RunTrainer):
                 another key under ``MODEL`` that the command line sets.
         """
         cfg = _with_named_poolers(record_reads(cfg))
-        model = build_model(cfg)
+        with building("MODEL"):
+            model = build_model(cfg)
         # They also read keys of the model.
         Settings.of(cfg)
         DatasetMapper.from_config(cfg, False)
         _require_named_poolers(cfg)
         require_effect(cfg, ["MODEL"])
         return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of ``cfg.SOLVER``."""
+        with building("SOLVER"):
+            return super().build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """The schedule of ``cfg.SOLVER``."""
+        with building("SOLVER"):
+            return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:

@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from projects_ext.engine.arguments import parse_arguments
-from projects_ext.engine.launch import (
+from projects_ext.engine.launch import launch
+from projects_ext.engine.places import (
     Place,
     check_arguments,
-    launch,
     meeting_point,
     place_from_environment,
+    require_batch,
+    require_places,
 )
+from projects_ext.errors import UserError
 from tests.projects_ext.engine.programs import tell
 
 ROOT = Path(__file__).parents[3]
@@ -92,6 +95,41 @@ def test_place_needs_the_whole_environment() -> None:
     whole = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}
     assert place_from_environment(whole) is None
     assert place_from_environment({**whole, "MASTER_PORT": "1"}) == Place(3, 4, 1, "env://")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "first"}, "RANK is 'first' and no number"),
+        ({"WORLD_SIZE": "-2"}, "WORLD_SIZE is '-2' and no number"),
+        ({"MASTER_PORT": ""}, "MASTER_PORT is '' and no number"),
+        ({"RANK": "4"}, "do not fit together"),
+        ({"LOCAL_RANK": "4"}, "do not fit together"),
+        ({"MASTER_PORT": "99999"}, "do not fit together"),
+    ],
+)
+def test_malformed_environment(variables: dict[str, str], message: str) -> None:
+    whole = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}
+    with pytest.raises(UserError, match=message):
+        place_from_environment({**whole, "MASTER_PORT": "1", **variables})
+
+
+def test_more_processes_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    words = ["--config-file", "x.py", "--num-gpus"]
+    require_places(parse_arguments([*words, "4"]), on_gpu=False)
+    with pytest.raises(UserError, match=r"--num-gpus 1000: .* has 4 cores: give --num-gpus 4"):
+        require_places(parse_arguments([*words, "1000"]), on_gpu=False)
+    # To try several processes out, one core is enough.
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    require_places(parse_arguments([*words, "2"]), on_gpu=False)
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(3, "2 or 4"), (1, "2,"), (5, "4 or 6")])
+def test_batches_that_cannot_be_shared(batch: int, sizes: str) -> None:
+    require_batch(4, 2, "key")
+    with pytest.raises(UserError, match=f"key is {batch}, which 2 processes .* set it to {sizes}"):
+        require_batch(batch, 2, "key")
 
 
 def test_meeting_point() -> None:
