@@ -83,7 +83,7 @@ def _different_classes(
     where = (
         f"has {len(classes)} classes and {first} has {len(expected)}"
         if differing is None
-        else f"has {classes[differing]} as class {differing}, where {first} has {expected[differing]}"
+        else f"has {classes[differing]} as class {differing}, and {first} {expected[differing]}"
     )
     return (
         f"{second} {where}: list the classes in the same order where the data sets are registered "

@@ -109,8 +109,10 @@ def _register(
     path = normalized_file(parts, replace(options, classes=classes))
     taken = DatasetCatalog.list()
     name = plain = f"{' + '.join(files)} ({' + '.join(dict.fromkeys(roots))})"
+    number = 1
     while name in taken:  # registered with other options
-        name = f"{plain} [{taken.index(name) + len(taken)}]"
+        number += 1
+        name = f"{plain} [{number}]"
     # Known from now on, so that the model's class count can be compared before it is loaded.
     register_coco_instances(name, {"thing_classes": list(classes)}, path, roots[0])
     return name

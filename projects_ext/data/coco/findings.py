@@ -230,7 +230,7 @@ _MASK_FAULTS: tuple[tuple[str, str, str, Action], ...] = (
     ),
     (
         "outside",
-        "has a polygon that lies outside its image by more than the image's size (or is not finite)",
+        "has a polygon that is not finite, or farther outside its image than that is large",
         "correct or remove the polygon",
         "leave out",
     ),
@@ -249,8 +249,8 @@ def _mask_faults(describe: _Describe, masks: Sequence[Mask | Fault | None]) -> I
     if without:
         first = annotations[without[0]]
         text = (
-            f"{len(without)} of {len(annotations)} objects have no mask (no segmentation), the first "
-            f"is {name_of(first, without[0])} of image {first['image_id']}"
+            f"{len(without)} of {len(annotations)} objects have no mask (no segmentation), the "
+            f"first is {name_of(first, without[0])} of image {first['image_id']}"
         )
         yield Finding(text, NO_MASK_REMEDY, "leave out", True, tuple(without))
 

@@ -118,7 +118,7 @@ def _kept(file: CocoFile, inspection: Inspection, options: Options) -> list[Reco
             continue
         polygons = finding.polygons or ((),) * len(finding.annotations)
         for place, wrong in zip(finding.annotations, polygons, strict=True):
-            segmentation = file.annotations[place].get("segmentation")
+            segmentation = file.annotations[place].get("segmentation") or []
             if wrong and len(wrong) < len(segmentation):
                 right = [p for i, p in enumerate(segmentation) if i not in wrong]
                 file.annotations[place]["segmentation"] = right
