@@ -6,6 +6,7 @@ from .label_folders import count_classes, register_label_folders
 from .labels import require_label_maps
 from .loading import build_test_loader, build_train_loader, yaml_test_loader, yaml_train_loader
 from .resumable import ResumableLoader
+from .validate import log_pending_warnings
 from .voc12aug import register_voc12aug
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "count_categories",
     "count_classes",
     "dataset_errors",
+    "log_pending_warnings",
     "register_coco_format",
     "register_label_folders",
     "register_voc12aug",

@@ -1,7 +1,6 @@
 """Data sets in COCO format, named by their paths instead of by an entry in a catalog."""
 
 import difflib
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,7 @@ from projects_ext.errors import MissingFileError, UserError
 
 from .coco import Options, inspect, normalized_file
 from .coco.normalized import Part
-from .validate import require_images, require_valid, untrained_classes
-
-logger = logging.getLogger("detectron2.projects_ext")
-
+from .validate import require_images, require_valid, warn_of_untrained_classes
 
 Paths = str | Sequence[str]
 """One path, or one for each of several files."""
@@ -99,13 +95,11 @@ def _register(
     parts = [Part(file, root, inspect(file, root)) for file, root in zip(files, roots, strict=True)]
     classes = _joined_classes(training)
     for part in parts:
-        warnings = require_valid(part.json_file, part.inspection, options, masks_required)
+        require_valid(part.json_file, part.inspection, options, masks_required)
         if training == files:
-            warnings += untrained_classes(part.json_file, part.inspection, options)
+            warn_of_untrained_classes(part.json_file, part.inspection, options)
         else:
             _require_known(part, classes, training)
-        for warning in warnings:
-            logger.warning(warning)
     path = normalized_file(parts, replace(options, classes=classes))
     taken = DatasetCatalog.list()
     name = plain = f"{' + '.join(files)} ({' + '.join(dict.fromkeys(roots))})"

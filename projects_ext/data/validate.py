@@ -26,9 +26,26 @@ _BOXES_ONLY_ELSEWHERE = (
 _SHOWN_CLASSES = 5
 
 
+_pending: list[str] = []
+
+
+def warn(text: str) -> None:
+    """Log a warning now or, where logging is not set up yet, with :func:`log_pending_warnings`."""
+    if logger.hasHandlers():
+        logger.warning(text)
+    else:
+        _pending.append(text)
+
+
+def log_pending_warnings() -> None:
+    """Log what was found while a config was read, before there was a log."""
+    while _pending:
+        logger.warning(_pending.pop(0))
+
+
 def require_valid(
     json_file: str, inspection: Inspection, options: Options, masks_required: bool = False
-) -> list[str]:
+) -> None:
     """Refuse a file whose annotations have a problem.
 
     Args:
@@ -37,13 +54,12 @@ def require_valid(
         options: ``skip_invalid``: annotations that can be left out are no reason to refuse it.
         masks_required: the model cannot do without masks.
 
-    Returns:
-        the warnings to give: what is left out, and what may be meant in another way.
+    What is left out, and what may be meant in another way, causes warnings.
 
     Raises:
         UserError: with the first problem.
     """
-    warnings = []
+    warnings = _crowd_warnings(json_file, inspection, options)
     for finding in concerning(inspection, options):
         said = f"{json_file}: {finding.what}"
         if finding.action == "warn":
@@ -51,6 +67,8 @@ def require_valid(
         elif finding.action == "leave out" and options.skip_invalid:
             warnings.append(f"{said}: left out, in training and in evaluation")
         else:
+            for warning in warnings:
+                warn(warning)
             raise UserError(f"{said}: {_remedies(finding, masks_required)}")
     if inspection.repeated_names:
         names = ", ".join(inspection.repeated_names)
@@ -58,7 +76,8 @@ def require_valid(
             f"{json_file}: several categories are named {names}: they stay classes of their own, "
             "and the later ones have their ids added to their names"
         )
-    return warnings + _crowd_warnings(json_file, inspection, options)
+    for warning in warnings:
+        warn(warning)
 
 
 def _remedies(finding: Finding, masks_required: bool) -> str:
@@ -101,19 +120,19 @@ def _by_class(crowds: Counter[str], objects: Counter[str]) -> str:
     return ", ".join(parts) + (f", and {more} classes more" if more > 0 else "")
 
 
-def untrained_classes(json_file: str, inspection: Inspection, options: Options) -> list[str]:
-    """A warning if there are classes that a training file has no object of."""
+def warn_of_untrained_classes(json_file: str, inspection: Inspection, options: Options) -> None:
+    """Warn if there are classes that a training file has no object of."""
     trained = inspection.objects
     if not options.iscrowd_as_objects:
         trained = trained - inspection.crowds
     names = [name for name in inspection.classes if not trained[name]]
     if not names:
-        return []
+        return
     shown = ", ".join(names[:_SHOWN_CLASSES]) + (", …" if len(names) > _SHOWN_CLASSES else "")
-    return [
+    warn(
         f"{json_file}: {len(names)} of {len(inspection.classes)} classes have no object to train "
         f"on: {shown}"
-    ]
+    )
 
 
 def require_images(json_file: str, files: Sequence[str], image_root: str) -> None:

@@ -1,9 +1,9 @@
 """Any data set in COCO format, named by four paths; the class count comes from the file.
 
 Give them on the command line: `data.train_json=… data.train_images=…` and the same for `val`. Each
-may be a list, `data.train_json=[a.json,b.json]`: files whose classes have the same names are joined;
-their images are in one folder for all, or in a list of as many folders. Validation files are matched
-with the training files by class name.
+may be a list, `data.train_json=[a.json,b.json]`: files whose classes have the same names are
+joined; their images are in one folder for all, or in a list of as many folders. The classes of
+validation files are matched with those of the training files by name.
 """
 
 from detectron2.config import LazyCall as L

@@ -311,7 +311,9 @@ def _suspicious_boxes(
         [mask.extent if isinstance(mask, Mask) else (math.nan,) * 4 for mask in masks]
     )
     yield from describe(
-        np.flatnonzero(_are_apart(np.hstack([boxes[:, :2], ends]), extents)),
+        np.flatnonzero(
+            _are_apart(np.hstack([boxes[:, :2], ends]), extents) & ~beyond & ~normalized
+        ),
         "has the bbox {bbox}, which is not the one around its mask",
         "correct the box or the mask where that is a mistake (a box is x, y, width and height)",
         "warn",

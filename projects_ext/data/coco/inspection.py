@@ -80,7 +80,8 @@ def _inspect(json_file: str, modified: int, size: int, image_root: str | None) -
     objects: Counter[str] = Counter()
     crowds: Counter[str] = Counter()
     ignored = 0
-    if not any(finding.action == "refuse" for finding in findings):
+    # Without masks, a file may be used that has nothing else wrong with it.
+    if not any(finding.action == "refuse" and not finding.of_masks for finding in findings):
         objects.update(names[a["category_id"]] for a in file.annotations)
         crowds.update(names[a["category_id"]] for a in file.annotations if a.get("iscrowd"))
         ignored = sum(bool(a.get("ignore")) and not a.get("iscrowd") for a in file.annotations)

@@ -119,11 +119,11 @@ def is_text(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as the file has it, shortened, and what kind of value it is if it is no number."""
+    """A value as the file has it, shortened; what only looks like a number is named."""
     ascii_only = not is_text(value)
     text = json.dumps(value, ensure_ascii=ascii_only)
     text = text if len(text) <= 40 else f"{text[:40]}…"
-    kind = {str: "text", bool: "a boolean", list: "a list", dict: "an object"}.get(type(value))
+    kind = {str: "text", bool: "a boolean"}.get(type(value))
     return f"{text} ({kind})" if kind else text
 
 
