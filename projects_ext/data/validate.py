@@ -92,10 +92,13 @@ def _remedies(finding: Finding, masks_required: bool) -> str:
 def _crowd_warnings(json_file: str, inspection: Inspection, options: Options) -> list[str]:
     warnings = []
     if inspection.ignored and not options.iscrowd_as_objects:
-        warnings.append(
-            f"{json_file}: {inspection.ignored} objects are marked ignore=1 and are taken as crowd "
-            "regions (iscrowd=1)"
+        subject = "1 object is" if inspection.ignored == 1 else f"{inspection.ignored} objects are"
+        taken = (
+            "is taken as a crowd region"
+            if inspection.ignored == 1
+            else "are taken as crowd regions"
         )
+        warnings.append(f"{json_file}: {subject} marked ignore=1 and {taken} (iscrowd=1)")
     crowds = inspection.crowds
     if crowds and not options.iscrowd_as_objects:
         warnings.append(

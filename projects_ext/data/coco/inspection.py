@@ -72,6 +72,7 @@ def inspect(json_file: str, image_root: str | None = None) -> Inspection:
 def _inspect(json_file: str, modified: int, size: int, image_root: str | None) -> Inspection:
     file = read_coco(json_file)
     unsized = sum(_is_unsized(image) for image in file.images)
+    is_plain = _is_plain(file)
     if image_root is not None:
         fill_in_sizes(file, image_root)
     names = class_names(file.categories)
@@ -95,7 +96,7 @@ def _inspect(json_file: str, modified: int, size: int, image_root: str | None) -
         crowds=crowds,
         ignored=ignored,
         has_masks=any(a.get("segmentation") for a in file.annotations),
-        is_plain=_is_plain(file),
+        is_plain=is_plain,
     )
 
 
