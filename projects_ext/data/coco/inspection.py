@@ -11,7 +11,8 @@ from PIL import Image
 
 from projects_ext.errors import UserError
 
-from .findings import Context, Finding, find_problems
+from .findings import Context, Finding
+from .problems import find_problems
 from .reading import CocoFile, Record, and_more, is_whole, read_coco
 
 _TURNED = range(5, 9)
