@@ -12,7 +12,7 @@ from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hook
 from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.checkpoint.sources import Source
-from projects_ext.data import require_class_count
+from projects_ext.data import require_class_count, require_safe_data, require_same_classes
 from projects_ext.errors import user_errors
 
 from .batch_scaling import scale_to_batch
@@ -54,9 +54,13 @@ class RunTrainer(DefaultTrainer):
         self.cfg = cfg = self.prepare(cfg)
         self.settings = settings = Settings.of(cfg)
         model = self.build_model(cfg)
-        require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
+        data_sets = [*self.training_sets(cfg), *self.test_sets(cfg)]
+        require_class_count(model, data_sets)
+        require_safe_data(data_sets)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        # Some data sets know their classes only once they have been loaded.
+        require_same_classes(self.training_sets(cfg), self.test_sets(cfg))
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
         model = wrap_for_processes(model, settings.ddp)
         self._trainer: TrainStep = TrainStep(

@@ -27,6 +27,8 @@ from .yaml_tags import read_structure, refuse_tags
 
 Config = DictConfig | CfgNode
 
+COCO_FORMAT_PATHS = ("TRAIN_JSON", "TRAIN_IMAGES", "VAL_JSON", "VAL_IMAGES")
+
 LAZY_KEYS = frozenset({"model", "train", "dataloader", "optimizer"})
 
 
@@ -63,6 +65,10 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     with config_file_errors(config_file, cfg):
         cfg.merge_from_file(config_file, allow_unsafe=False)
     pairs = key_value_list(overrides)
+    for key in COCO_FORMAT_PATHS:
+        if f"DATASETS.COCO_FORMAT.{key}" in pairs[::2]:
+            # A list may take the place of the file's path, and a path that of its list.
+            cfg.DATASETS.COCO_FORMAT[key] = None
     apply_yaml_overrides(cfg, pairs)
     _refuse_unsupported(cfg)
     refuse_unused(cfg, pairs[::2])
@@ -164,11 +170,17 @@ def _settle_data(cfg: CfgNode, given: Sequence[str]) -> tuple[str, ...]:
 def _use_coco_format(cfg: CfgNode) -> None:
     """Let the paths in DATASETS.COCO_FORMAT stand for data set names and for the class count."""
     paths = cfg.DATASETS.COCO_FORMAT
-    if not any(paths.values()):
+    if not any(paths[key] for key in COCO_FORMAT_PATHS):
         return
-    skip = paths.SKIP_INVALID
-    cfg.DATASETS.TRAIN = (register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, skip),)
-    cfg.DATASETS.TEST = (register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, skip),)
+    options = {
+        "skip_invalid": paths.SKIP_INVALID,
+        "iscrowd_as_objects": paths.ISCROWD_AS_OBJECTS,
+        "masks": cfg.MODEL.MASK_ON,
+    }
+    train = register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, **options)
+    options["train_json"] = paths.TRAIN_JSON
+    val = register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, **options)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
     num_classes = count_categories(paths.TRAIN_JSON)
     nodes: dict[str, Any] = dict(cfg.MODEL)
     for name, node in nodes.items():
