@@ -28,15 +28,19 @@ def add_config(cfg: CfgNode) -> None:
     """
     node = type(cfg)
     # A data set in COCO format by its paths, in place of DATASETS.TRAIN and TEST and of the
-    # number of classes in MODEL [data]. SKIP_INVALID: leave out annotations with a box of no area
-    # or a polygon of fewer than 3 points [data.skip_invalid].
+    # number of classes in MODEL; each is a path or a list of paths, which are joined [data].
+    # SKIP_INVALID: leave out annotations that cannot be used, such as a box or a mask of no area
+    # [data.skip_invalid]. ISCROWD_AS_OBJECTS: take objects that are marked iscrowd=1 as ordinary
+    # ones [data.iscrowd_as_objects]. Masks are needed where MODEL.MASK_ON is set [data.masks].
     cfg.DATASETS.COCO_FORMAT = node(
         {
-            "TRAIN_JSON": "",
-            "TRAIN_IMAGES": "",
-            "VAL_JSON": "",
-            "VAL_IMAGES": "",
+            # None, as a path or a list may take its place.
+            "TRAIN_JSON": None,
+            "TRAIN_IMAGES": None,
+            "VAL_JSON": None,
+            "VAL_IMAGES": None,
             "SKIP_INVALID": False,
+            "ISCROWD_AS_OBJECTS": False,
         }
     )
     # Semantic segmentation from folders of images and of label maps, in the same places. CLASSES:

@@ -11,7 +11,7 @@ from torch import nn
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
-from projects_ext.data import require_class_count
+from projects_ext.data import require_class_count, require_same_classes
 from projects_ext.errors import user_errors
 
 from .batch_scaling import scale_to_batch
@@ -53,6 +53,8 @@ class RunTrainer(DefaultTrainer):
         require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        # Some data sets know their classes only once they have been loaded.
+        require_same_classes(self.training_sets(cfg), self.test_sets(cfg))
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
         model = wrap_for_processes(model, settings.ddp)
         self._trainer: TrainStep = TrainStep(

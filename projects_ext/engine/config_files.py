@@ -23,6 +23,8 @@ from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_fi
 
 Config = DictConfig | CfgNode
 
+COCO_FORMAT_PATHS = ("TRAIN_JSON", "TRAIN_IMAGES", "VAL_JSON", "VAL_IMAGES")
+
 LAZY_KEYS = frozenset({"model", "train", "dataloader", "optimizer"})
 
 
@@ -45,7 +47,12 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
     add_config(cfg)
     with config_file_errors(config_file, cfg):
         cfg.merge_from_file(config_file)
-    apply_yaml_overrides(cfg, key_value_list(overrides))
+    pairs = key_value_list(overrides)
+    for key in COCO_FORMAT_PATHS:
+        if f"DATASETS.COCO_FORMAT.{key}" in pairs[::2]:
+            # A list may take the place of the file's path, and a path that of its list.
+            cfg.DATASETS.COCO_FORMAT[key] = None
+    apply_yaml_overrides(cfg, pairs)
     _use_coco_format(cfg)
     _use_label_folders(cfg)
     if torch.device(cfg.MODEL.DEVICE).type == "cuda" and not torch.cuda.is_available():
@@ -109,11 +116,17 @@ def key_value_list(overrides: Sequence[str]) -> list[str]:
 def _use_coco_format(cfg: CfgNode) -> None:
     """Let the paths in DATASETS.COCO_FORMAT stand for data set names and for the class count."""
     paths = cfg.DATASETS.COCO_FORMAT
-    if not any(paths.values()):
+    if not any(paths[key] for key in COCO_FORMAT_PATHS):
         return
-    skip = paths.SKIP_INVALID
-    cfg.DATASETS.TRAIN = (register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, skip),)
-    cfg.DATASETS.TEST = (register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, skip),)
+    options = {
+        "skip_invalid": paths.SKIP_INVALID,
+        "iscrowd_as_objects": paths.ISCROWD_AS_OBJECTS,
+        "masks": cfg.MODEL.MASK_ON,
+    }
+    train = register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, **options)
+    options["train_json"] = paths.TRAIN_JSON
+    val = register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, **options)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
     num_classes = count_categories(paths.TRAIN_JSON)
     nodes: dict[str, Any] = dict(cfg.MODEL)
     for name, node in nodes.items():

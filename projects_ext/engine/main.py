@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from projects_ext.data import require_class_count
+from projects_ext.data import log_pending_warnings, require_class_count
 from projects_ext.errors import UserError
 
 from .arguments import parse_arguments
@@ -68,6 +68,7 @@ def set_up(cfg: Config, arguments: Namespace) -> Config:
     with _log_file_only():
         default_setup(cfg, arguments)
     logger.info(describe_run(Settings.of(cfg), arguments.config_file))
+    log_pending_warnings()  # a YAML config names its data sets while it is read
     return cfg
 
 
