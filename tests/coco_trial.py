@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BitMasks, Boxes, Instances
+from projects_ext.data import dataset_errors
 from projects_ext.engine import load_config
 from projects_ext.engine.config_errors import apply_lazy_overrides
 
@@ -105,7 +106,8 @@ def training_images(cfg: DictConfig) -> Images:
     """Every training image once, mapped as for the model."""
     train, _ = register(cfg)
     names = MetadataCatalog.get(train).thing_classes
-    loader = instantiate(cfg.dataloader.train)
+    with dataset_errors():
+        loader = instantiate(cfg.dataloader.train)
     found: Images = {}
     for _, (mapped,) in zip(range(len(loader.dataset)), loader, strict=False):
         found[Path(mapped["file_name"]).name] = _objects(mapped["instances"], names)
@@ -133,14 +135,15 @@ def evaluate(cfg: DictConfig, answers: Images) -> dict[str, float]:
     """
     train, _ = register(cfg)
     names = list(MetadataCatalog.get(train).thing_classes)
-    loader = instantiate(cfg.dataloader.test)
+    with dataset_errors():
+        loader = instantiate(cfg.dataloader.test)
     # Every image first: one whose size is not the file's stops here, not in the mask library.
     inputs = [mapped for batch in loader for mapped in batch]
     evaluator = instantiate(cfg.dataloader.evaluator[0])
     evaluator.reset()
     for mapped in inputs:
         found = answers.get(Path(mapped["file_name"]).name, [])
-        evaluator.process([mapped], [{"instances": _instances(found, names, mapped)}])
+        evaluator.process([mapped], [{"instances": _answer(found, names, mapped, cfg)}])
     return {
         f"{task}/{key}": value
         for task, values in evaluator.evaluate().items()
@@ -148,17 +151,18 @@ def evaluate(cfg: DictConfig, answers: Images) -> dict[str, float]:
     }
 
 
-def _instances(found: list[Found], names: list[str], mapped: dict[str, Any]) -> Instances:
+def _answer(
+    found: list[Found], names: list[str], mapped: dict[str, Any], cfg: DictConfig
+) -> Instances:
     size = (mapped["height"], mapped["width"])
     instances = Instances(size)
     boxes = torch.tensor([o.box for o in found], dtype=torch.float32).reshape(-1, 4)
     instances.pred_boxes = Boxes(boxes)
     instances.scores = torch.tensor([o.score for o in found])
     instances.pred_classes = torch.tensor([names.index(o.name) for o in found], dtype=torch.long)
-    masks = [o.mask for o in found]
-    if all(mask is not None for mask in masks):
-        stacked = np.array(masks, dtype=bool).reshape(-1, *size)
-        instances.pred_masks = torch.from_numpy(stacked)
+    if cfg.data.masks:
+        masks = [np.zeros(size, bool) if o.mask is None else o.mask for o in found]
+        instances.pred_masks = torch.from_numpy(np.array(masks, bool).reshape(-1, *size))
     return instances
 
 
