@@ -1,7 +1,7 @@
 """Data sets that Detectron2 cannot name by itself, checks of them, and resumable loaders."""
 
 from .classes import require_class_count, require_same_classes
-from .datasets import count_categories, dataset_errors, register_coco_format
+from .datasets import count_categories, dataset_errors, register_coco_format, require_safe_data
 from .label_folders import count_classes, register_label_folders
 from .labels import require_label_maps
 from .loading import build_test_loader, build_train_loader, yaml_test_loader, yaml_train_loader
@@ -22,6 +22,7 @@ __all__ = [
     "register_voc12aug",
     "require_class_count",
     "require_label_maps",
+    "require_safe_data",
     "require_same_classes",
     "yaml_test_loader",
     "yaml_train_loader",

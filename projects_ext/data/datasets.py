@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from detectron2.data.datasets import register_coco_instances
 from projects_ext.errors import MissingFileError, UserError
 
 from .coco import Options, inspect, normalized_file
+from .coco.guard import require_safe_masks
 from .coco.normalized import Part
 from .validate import require_images, require_valid, warn_of_untrained_classes
 
@@ -81,6 +82,15 @@ def register_coco_format(
     if key not in _registered:
         _registered[key] = _register(files, roots, training, options, masks_required)
     return _registered[key]
+
+
+def require_safe_data(names: Iterable[str]) -> None:
+    """Refuse data sets, registered by others, with masks that the mask library cannot be given.
+
+    Raises:
+        UserError: with the file and the first annotation.
+    """
+    require_safe_masks(names, checked=_registered.values())
 
 
 def _register(

@@ -69,7 +69,8 @@ def require_valid(
         else:
             for warning in warnings:
                 warn(warning)
-            raise UserError(f"{said}: {_remedies(finding, masks_required)}")
+            something_is_left = len(finding.annotations) < inspection.objects.total()
+            raise UserError(f"{said}: {_remedies(finding, masks_required, something_is_left)}")
     if inspection.repeated_names:
         names = ", ".join(inspection.repeated_names)
         warnings.append(
@@ -80,11 +81,11 @@ def require_valid(
         warn(warning)
 
 
-def _remedies(finding: Finding, masks_required: bool) -> str:
+def _remedies(finding: Finding, masks_required: bool, something_is_left: bool) -> str:
     remedies = [finding.remedy]
     if finding.remedy == NO_MASK_REMEDY:
         remedies.append(_BOXES_ONLY_ELSEWHERE if masks_required else _BOXES_ONLY)
-    if finding.action == "leave out":
+    if finding.action == "leave out" and something_is_left:
         remedies.append(_SKIP)
     return ", or ".join(remedies)
 
@@ -92,9 +93,10 @@ def _remedies(finding: Finding, masks_required: bool) -> str:
 def _crowd_warnings(json_file: str, inspection: Inspection, options: Options) -> list[str]:
     warnings = []
     if inspection.ignored and not options.iscrowd_as_objects:
+        one = inspection.ignored == 1
         warnings.append(
-            f"{json_file}: {inspection.ignored} objects are marked ignore=1 and are taken as crowd "
-            "regions (iscrowd=1)"
+            f"{json_file}: {inspection.ignored} {'object is' if one else 'objects are'} marked "
+            f"ignore=1 and {'is' if one else 'are'} taken as crowd (iscrowd=1)"
         )
     crowds = inspection.crowds
     if crowds and not options.iscrowd_as_objects:

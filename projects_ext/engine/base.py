@@ -11,7 +11,7 @@ from torch import nn
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
-from projects_ext.data import require_class_count, require_same_classes
+from projects_ext.data import require_class_count, require_safe_data, require_same_classes
 from projects_ext.errors import user_errors
 
 from .batch_scaling import scale_to_batch
@@ -50,7 +50,9 @@ class RunTrainer(DefaultTrainer):
         self.cfg = cfg = self.prepare(cfg)
         self.settings = settings = Settings.of(cfg)
         model = self.build_model(cfg)
-        require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
+        data_sets = [*self.training_sets(cfg), *self.test_sets(cfg)]
+        require_class_count(model, data_sets)
+        require_safe_data(data_sets)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         # Some data sets know their classes only once they have been loaded.

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from projects_ext.data import log_pending_warnings, require_class_count
+from projects_ext.data import log_pending_warnings, require_class_count, require_safe_data
 from projects_ext.errors import UserError
 
 from .arguments import parse_arguments
@@ -79,6 +79,7 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
     trainer: Any = trainer_for(cfg)
     model = trainer.build_model(cfg)
     require_class_count(model, trainer.test_sets(cfg))
+    require_safe_data(trainer.test_sets(cfg))
     checkpointer = DetectionCheckpointer(model, settings.output_dir)  # finds the last one
     checkpoint = settings.init_checkpoint
     if arguments.resume and checkpointer.has_checkpoint():

@@ -28,7 +28,8 @@ data = dict(
     # For the config of a model that cannot do without masks: `masks=False` is refused.
     masks_required=False,
     # What follows from `masks`.
-    best_metric={"True": "segm/AP", "False": "bbox/AP"},
+    kind="masks_${data.masks}",
+    best_metric=dict(masks_True="segm/AP", masks_False="bbox/AP"),
 )
 
 dataloader.train.dataset.names = L(register_coco_format)(

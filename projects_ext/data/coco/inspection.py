@@ -11,7 +11,8 @@ from PIL import Image
 
 from projects_ext.errors import UserError
 
-from .findings import Context, Finding, find_problems
+from .findings import Context, Finding
+from .problems import find_problems
 from .reading import CocoFile, Record, and_more, is_whole, read_coco
 
 _TURNED = range(5, 9)
@@ -72,6 +73,7 @@ def inspect(json_file: str, image_root: str | None = None) -> Inspection:
 def _inspect(json_file: str, modified: int, size: int, image_root: str | None) -> Inspection:
     file = read_coco(json_file)
     unsized = sum(_is_unsized(image) for image in file.images)
+    is_plain = _is_plain(file)
     if image_root is not None:
         fill_in_sizes(file, image_root)
     names = class_names(file.categories)
@@ -95,7 +97,7 @@ def _inspect(json_file: str, modified: int, size: int, image_root: str | None) -
         crowds=crowds,
         ignored=ignored,
         has_masks=any(a.get("segmentation") for a in file.annotations),
-        is_plain=_is_plain(file),
+        is_plain=is_plain,
     )
 
 
