@@ -48,20 +48,19 @@ def _suspicious_boxes(
     ends = boxes[:, :2] + boxes[:, 2:]
     # Comparisons with NaN (unknown sizes) are False.
     beyond = (ends > width_height + TOLERANCE).any(1) | (boxes[:, :2] < -TOLERANCE).any(1)
-    corners = (boxes[:, 2:] > boxes[:, :2]).all(1) & (boxes[:, 2:] <= width_height + TOLERANCE).all(
-        1
-    )
-    look_like_corners = beyond.mean() > 0.5 and corners.mean() > 0.9
-    yield from describe(
-        np.flatnonzero(beyond),
-        "has the bbox {bbox}, which ends outside its image",
-        "most look like corners (x1, y1, x2, y2): write x, y, width and height"
-        if look_like_corners
-        else "correct x, y, width and height where that is a mistake",
-        "warn",
-    )
+    corners = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    corners &= (boxes[:, 2:] <= width_height + TOLERANCE).all(1)
     extents = np.array(
         [mask.extent if isinstance(mask, Mask) else (math.nan,) * 4 for mask in masks]
+    )
+    apart = _are_apart(np.hstack([boxes[:, :2], ends]), extents)
+    fit_as_corners = apart & corners & ~_are_apart(boxes, extents)
+    if (beyond.mean() > 0.5 and corners.mean() > 0.9) or fit_as_corners.mean() > 0.5:
+        remedy = "most look like corners (x1, y1, x2, y2): write x, y, width and height"
+    else:
+        remedy = "correct x, y, width and height where that is a mistake"
+    yield from describe(
+        np.flatnonzero(beyond), "has the bbox {bbox}, which ends outside its image", remedy, "warn"
     )
     normalized = (boxes >= 0).all(1) & (boxes <= 1).all(1) & (width_height > 2).all(1)
     normalized &= ~(extents > 1).any(1)
@@ -72,13 +71,10 @@ def _suspicious_boxes(
         "warn",
     )
     yield from describe(
-        np.flatnonzero(
-            _are_apart(np.hstack([boxes[:, :2], ends]), extents) & ~beyond & ~normalized
-        ),
+        np.flatnonzero(apart & ~beyond & ~normalized),
         "has the bbox {bbox}, which is not the one around its mask",
-        "correct the box or the mask where that is a mistake (a box is x, y, width and height)",
+        remedy,
         "warn",
-        of_masks=True,
     )
     leaving = (extents[:, 2:] > width_height + TOLERANCE).any(1)
     leaving |= (extents[:, :2] < -TOLERANCE).any(1)
