@@ -18,8 +18,9 @@ assert VERSION is not None
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
-# tested; from this version on it does so without the package wheel.
-TEST = ["pytest>=8", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
+# tested; from this version on it does so without the package wheel. pytest-xdist: one test process
+# per core.
+TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
 TEST += ["opencv-python-headless", "setuptools>=70.1"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 

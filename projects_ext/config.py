@@ -28,15 +28,19 @@ def add_config(cfg: CfgNode) -> None:
     """
     node = type(cfg)
     # A data set in COCO format by its paths, in place of DATASETS.TRAIN and TEST and of the
-    # number of classes in MODEL [data]. SKIP_INVALID: leave out annotations with a box of no area
-    # or a polygon of fewer than 3 points [data.skip_invalid].
+    # number of classes in MODEL; each is a path or a list of paths, which are joined [data].
+    # SKIP_INVALID: leave out annotations that cannot be used, such as a box or a mask of no area
+    # [data.skip_invalid]. ISCROWD_AS_OBJECTS: take objects that are marked iscrowd=1 as ordinary
+    # ones [data.iscrowd_as_objects]. Masks are needed where MODEL.MASK_ON is set [data.masks].
     cfg.DATASETS.COCO_FORMAT = node(
         {
-            "TRAIN_JSON": "",
-            "TRAIN_IMAGES": "",
-            "VAL_JSON": "",
-            "VAL_IMAGES": "",
+            # None, as a path or a list may take its place.
+            "TRAIN_JSON": None,
+            "TRAIN_IMAGES": None,
+            "VAL_JSON": None,
+            "VAL_IMAGES": None,
             "SKIP_INVALID": False,
+            "ISCROWD_AS_OBJECTS": False,
         }
     )
     # Semantic segmentation from folders of images and of label maps, in the same places. CLASSES:
@@ -47,6 +51,9 @@ def add_config(cfg: CfgNode) -> None:
     # Let MODEL.WEIGHTS be a file that runs code when it is read. Only for files whose origin is
     # beyond doubt [train.trust_checkpoint].
     cfg.MODEL.TRUST_WEIGHTS = False
+    # Evaluate although parts of the model get no weights from that file: they are then random
+    # [train.allow_missing_weights].
+    cfg.MODEL.ALLOW_MISSING_WEIGHTS = False
     # The batch size that learning rate and iterations are written for; 0: whatever
     # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0
@@ -66,8 +73,10 @@ def add_config(cfg: CfgNode) -> None:
     # Draw predictions beside the ground truth: instances for the first so many images of each data
     # set, label maps for the worst and the best so many.
     cfg.TEST.PICTURES = 0
-    # RoI poolers by name, for the RoI heads "RegisteredPoolersROIHeads" and
-    # "RegisteredPoolersCascadeROIHeads" [model.roi_heads.box_pooler, mask_pooler].
+    # RoI poolers by name [model.roi_heads.box_pooler, mask_pooler]. `projects_ext.engine` follows
+    # them in all RoI heads that are derived from StandardROIHeads, and refuses them elsewhere. Code
+    # that builds a model from a config without it gives MODEL.ROI_HEADS.NAME
+    # "RegisteredPoolersROIHeads" or "RegisteredPoolersCascadeROIHeads".
     cfg.MODEL.ROI_BOX_HEAD.POOLER_NAME = "ROIPooler"
     cfg.MODEL.ROI_MASK_HEAD.POOLER_NAME = "ROIPooler"
     for add_keys in SYSTEMS:

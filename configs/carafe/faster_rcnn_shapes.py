@@ -4,6 +4,5 @@ from ..quickstart.mask_rcnn_shapes import data, dataloader, lr_multiplier, model
 
 for _part in ("mask_in_features", "mask_pooler", "mask_head"):
     model.roi_heads.pop(_part)
-dataloader.train.mapper.use_instance_mask = False
-train.best_checkpointer.val_metric = "bbox/AP"
+data.masks = False
 train.output_dir = "output/carafe/faster_rcnn_shapes"

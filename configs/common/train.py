@@ -9,6 +9,9 @@ train = dict(
     init_checkpoint="",
     # Let that file run the code in it. Only for files whose origin is beyond doubt.
     trust_checkpoint=False,
+    # Evaluate (--eval-only) although parts of the model get no weights from that file: they are
+    # then random.
+    allow_missing_weights=False,
     max_iter=90000,
     # The `dataloader.train.total_batch_size` that learning rate, iterations and periods are written
     # for: with another one the rate is scaled with it and the others against it. 0: nothing is.

@@ -10,6 +10,7 @@ from ..common.models.condinst_small import model
 from ..quickstart.mask_rcnn_coco_format import data, dataloader, lr_multiplier, optimizer, train
 from ..quickstart.mask_rcnn_coco_format import model as mask_rcnn
 
+data.masks_required = True
 model.num_classes = mask_rcnn.roi_heads.num_classes
 # Scores are products of two probabilities.
 dataloader.evaluator[1].score_threshold = 0.3

@@ -44,7 +44,7 @@ def reorder_classes(
     """Put, in place, what belongs to a class where the model has that class.
 
     Names are compared without regard to case and space. Weights of as many classes of other names
-    stay as they are: data sets call the same class differently.
+    stay as they are (see :func:`other_names`).
 
     Args:
         matched: the model's names -> the file's tensors.
@@ -77,11 +77,38 @@ def reorder_classes(
                 f"{source}, where '{theirs[there.index(name)]}' is class {there.index(name)}: list "
                 "the classes of the data set in the file's order"
             )
-    different = next(place for place, name in enumerate(here) if name != there[place])
+    return ""
+
+
+def other_names(theirs: Sequence[str] | None, own: Sequence[str] | None) -> str:
+    """What is to be said where as many classes have names that neither match nor contradict.
+
+    They are taken for the same classes, since data sets call the same class differently; whether
+    they are, only the user can tell.
+
+    Args:
+        theirs, own: the names of the file's and of the model's classes; None if nobody knows.
+
+    Returns:
+        the count and the first such class; empty if there is none.
+    """
+    if not theirs or not own or len(theirs) != len(own):
+        return ""
+    there, here = [_plain(name) for name in theirs], [_plain(name) for name in own]
+    different = [place for place, name in enumerate(here) if name != there[place]]
+    if not different or sorted(there) == sorted(here):
+        return ""
+    first = different[0]
     return (
-        f"classes are called otherwise in the file, such as class {different} "
-        f"'{theirs[different]}' and not '{own[different]}': they are taken to be the same"
+        f"{len(different)} of {len(own)} classes have other names in the file, such as class "
+        f"{first}, '{theirs[first]}' there and '{own[first]}' in the data set: they are taken to "
+        "be the same classes in the same order"
     )
+
+
+def same_names(theirs: Sequence[str], own: Sequence[str]) -> bool:
+    """Whether these are the same names in the same order, but for case and space."""
+    return list(map(_plain, theirs)) == list(map(_plain, own))
 
 
 def _plain(name: str) -> str:

@@ -1,25 +1,25 @@
 """Reading weight files without running code that they may hold.
 
-The format is told by the first bytes, not by the file's name: PyTorch's archives (since 1.6) and
-its older files go to ``torch.load(weights_only=True)``, and where that refuses what they hold
-besides, to :mod:`projects_ext.checkpoint.unpickling`, as other pickles do. Safetensors hold
-nothing but tensors.
+The format is told by the first bytes, not by the file's name. PyTorch's archives (since 1.6), its
+older files and other pickles are read by :mod:`projects_ext.checkpoint.unpickling`, after a check
+that an archive does not claim to hold more than it can. Safetensors hold nothing but tensors.
 """
 
 import errno
 import json
+import os
 import pickle
-import re
 import struct
-import warnings
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 
-from .unpickling import ARRAYS, RestrictedPickle, StandIn, without_stand_ins
+from .plain_arrays import RefusedError, SizeError
+from .unpickling import RestrictedPickle, StandIn, plain
 
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
@@ -47,30 +47,43 @@ def read_with_remarks(path: str, trust: bool = False) -> tuple[Any, list[str]]:
 
     Raises:
         FileNotFoundError: no such file.
+        OSError: the system does not hand it out (permissions, a disk with errors).
         ValueError: the file is empty, cut off, of another kind, or holds code.
     """
     if not Path(path).is_file():
+        is_folder = Path(path).is_dir()
+        wrong = f"{path} is a folder" if is_folder else f"there is no weight file {path}"
+        inside = ", to that of a file in it" if is_folder else ""
         raise FileNotFoundError(
-            f"there is no weight file {path}: correct the path (it is relative to the folder in "
-            "which the program was started)"
+            f"{wrong}: correct the path{inside} (it is relative to the folder in which the program "
+            "was started)"
         )
-    with open(path, "rb") as file:
-        head = file.read(64)
-    safetensors = _is_safetensors(head)
-    if not safetensors and not head.startswith((_ZIP, _PICKLE)):
-        raise ValueError(f"{path} is no weight file: {_what_it_is(head)}")
     try:
-        if safetensors:
-            return _load_safetensors(path), []
-        if head.startswith(_ZIP) or _OLD_TORCH in head:
-            return _load_torch(path, trust)
-        return _load_pickle(path, trust)
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged file may raise anything, "invalid argument" included
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise
-        raise ValueError(_reason(path, error)) from error
+        with open(path, "rb") as file:
+            head = file.read(64)
+        if not _is_safetensors(head) and not head.startswith((_ZIP, _PICKLE)):
+            raise _OtherFileError(_what_it_is(head))
+        return _load(path, head, trust)
+    # A damaged file may raise anything; trusted code, too.
+    except Exception as error:
+        # "Invalid argument" is a wrong place in a file that is cut off, and not the disk's fault.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(_system_reason(path, error)) from error
+        raise ValueError(_reason(path, error, trust)) from error
+
+
+def _load(path: str, head: bytes, trust: bool) -> tuple[Any, list[str]]:
+    size = os.path.getsize(path)
+    if _is_safetensors(head):
+        if 8 + struct.unpack("<Q", head[:8])[0] > size:
+            raise EOFError("its header ends after its end")
+        return _load_safetensors(path), []
+    if head.startswith(_ZIP):
+        return _load_torch(path, trust, RestrictedPickle(size, _storage_sizes(path, size, trust)))
+    if _OLD_TORCH in head:
+        _require_no_tar(path)
+        return _load_torch(path, trust, RestrictedPickle(size))
+    return _load_pickle(path, trust, RestrictedPickle(size))
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -93,39 +106,72 @@ def _from_json(text: str) -> Any:
         return text
 
 
-def _load_torch(path: str, trust: bool) -> tuple[Any, list[str]]:
+def _storage_sizes(path: str, size: int, trust: bool) -> dict[str, int]:
+    """The sizes of the storages in PyTorch's archive, after a look at what its entries claim."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+    root = next(iter(entries), "").partition("/")[0]
+    if f"{root}/constants.pkl" in entries:
+        raise _ProgramError
     if trust:
-        return torch.load(path, map_location="cpu", weights_only=False), []
-    number_types = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
-    allowed: list[Any] = [(made_by, name) for name, made_by in ARRAYS.items()]
-    with warnings.catch_warnings():
-        # About what is read in another way below, or ends in a sentence.
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            with torch.serialization.safe_globals([*allowed, *number_types]):
-                return torch.load(path, map_location="cpu", weights_only=True), []
-        except pickle.UnpicklingError:
-            # Something that PyTorch does not know to be safe: nothing of it is made here either.
-            only: Any = RestrictedPickle()
-            content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=only)
-    return _cleaned(content, only)
+        return {}
+    # PyTorch never compresses, so that nothing small can become large.
+    compressed = [name for name, x in entries.items() if x.compress_type != zipfile.ZIP_STORED]
+    if compressed:
+        raise RefusedError(
+            f"it is a compressed archive ({compressed[0]}), which PyTorch does not write"
+        )
+    if sum(entry.file_size for entry in entries.values()) > size:
+        raise SizeError(f"it claims to hold more than its {size} bytes")
+    folder = f"{root}/data/"
+    return {
+        name.removeprefix(folder): entry.file_size
+        for name, entry in entries.items()
+        if name.startswith(folder)
+    }
 
 
-def _load_pickle(path: str, trust: bool) -> tuple[Any, list[str]]:
-    module: Any = pickle if trust else RestrictedPickle()
-    with open(path, "rb") as file:
-        content = module.load(file, encoding="latin1")  # Detectron's were written by Python 2
+class _ProgramError(Exception):
+    """The file is a TorchScript program."""
+
+
+class _OtherFileError(Exception):
+    """The file is of another kind; the text says of which and what to do."""
+
+
+class _ObjectError(Exception):
+    """The file holds an object of the named class."""
+
+
+def _require_no_tar(path: str) -> None:
+    """Refuse what PyTorch's reader of its oldest files would unpack to the disk."""
+    try:
+        tarfile.open(path, "r:").close()
+    except tarfile.TarError:
+        return
+    raise RefusedError("it is a tar archive")
+
+
+def _load_torch(path: str, trust: bool, module: RestrictedPickle) -> tuple[Any, list[str]]:
+    pickle_module: Any = pickle if trust else module
+    content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=pickle_module)
     return (content, []) if trust else _cleaned(content, module)
 
 
+def _load_pickle(path: str, trust: bool, module: RestrictedPickle) -> tuple[Any, list[str]]:
+    with open(path, "rb") as file:  # Detectron's were written by Python 2
+        if trust:
+            return pickle.load(file, encoding="latin1"), []
+        return _cleaned(module.load(file, encoding="latin1"), module)
+
+
 def _cleaned(content: Any, module: RestrictedPickle) -> tuple[Any, list[str]]:
-    """What was read without stand-ins, and a line on what they stood for."""
+    """What was read, of plain values alone, and a line on what was left out."""
     if isinstance(content, StandIn):
-        raise pickle.UnpicklingError(f"OBJECT {type(content).__name__}")
-    names = sorted(module.left_out)
+        raise _ObjectError(type(content).__name__)
+    content, names = plain(content), sorted(module.left_out)
     if not names:
         return content, []
-    content = without_stand_ins(content)
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     remark = f"objects of {shown} in the file were left out: only tensors and plain values are read"
     return content, [remark]
@@ -142,22 +188,60 @@ def _what_it_is(head: bytes) -> str:
     return "it is neither a PyTorch file nor a pickle; give a .pth, .pkl or .safetensors file"
 
 
-def _reason(path: str, error: Exception) -> str:
+_TRUST = "set train.trust_checkpoint=True (YAML: MODEL.TRUST_WEIGHTS=True; in Python trust=True)"
+_AGAIN = "copy or download it again"
+_CUT_OFF = (SizeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, struct.error)
+
+
+def _reason(path: str, error: Exception, trust: bool) -> str:
     """One sentence on a file that could not be read."""
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if named:
-        return (
-            f"{path} is refused because it can run code when it is read (it calls for {named[1]}): "
-            "save the weights alone, or, if you trust its origin, set train.trust_checkpoint=True "
-            "(in YAML MODEL.TRUST_WEIGHTS, in Python trust=True)"
-        )
-    if str(error).startswith("OBJECT "):
-        return (
-            f"{path} holds a whole {str(error).removeprefix('OBJECT ')} and no weights by name: "
-            "where that can be read, save its state_dict() and give that file"
-        )
-    if "TorchScript" in str(error):
-        return f"{path} is a TorchScript program: save the model's state_dict() and give that file"
     first_line = str(error).strip().split("\n")[0]
     detail = first_line.split(". ")[0].rstrip(".") or type(error).__name__
-    return f"{path} is cut off or damaged: copy or download it again ({detail})"
+    if isinstance(error, RefusedError) and not isinstance(error, SizeError):
+        return (
+            f"{path} is refused because {error}: save the weights alone, or, if you trust its "
+            f"origin, {_TRUST}"
+        )
+    if isinstance(error, _OtherFileError):
+        return f"{path} is no weight file: {error}"
+    if isinstance(error, _ObjectError):
+        return (
+            f"{path} holds a whole {error} and no weights by name: where that can be read, save "
+            "its state_dict() and give that file"
+        )
+    if isinstance(error, _ProgramError):
+        return f"{path} is a TorchScript program: save the model's state_dict() and give that file"
+    if isinstance(error, MemoryError):
+        size = os.path.getsize(path)
+        return (
+            f"{path} asks for more memory than there is ({size:,} bytes are in the file): close "
+            f"other programs or use a machine with more; if the file is not whole, {_AGAIN}"
+        )
+    if isinstance(error, ImportError):
+        return (
+            f"{path} needs the Python module {error.name}, which is not there: install it, or read "
+            "the file without the code in it, by train.trust_checkpoint=False (YAML: "
+            "MODEL.TRUST_WEIGHTS=False)"
+        )
+    if trust and not isinstance(error, _CUT_OFF):
+        return (
+            f"{path} cannot be read together with the code in it ({type(error).__name__}: {detail})"
+            ": install the versions that it was written with, or read it without its code, by "
+            "train.trust_checkpoint=False (YAML: MODEL.TRUST_WEIGHTS=False)"
+        )
+    return f"{path} is cut off or damaged: {_AGAIN} ({detail})"
+
+
+_REMEDIES = {
+    errno.EACCES: "give yourself the right to read it (chmod u+r)",
+    errno.ENOSPC: "make room on the disk that is full",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "close other programs or use a machine with more memory",
+}
+
+
+def _system_reason(path: str, error: OSError) -> str:
+    """One sentence on a file that the system does not hand out; the file may be whole."""
+    remedy = _REMEDIES.get(error.errno or 0, "check the disk or the network that it lies on")
+    named = f" ({error.filename})" if error.filename and str(error.filename) != path else ""
+    return f"{path} cannot be read ({error.strerror}{named}): {remedy}"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .class_counts import fresh_entries
-from .class_order import reorder_classes
+from .class_order import other_names, reorder_classes
 from .conventions import fit_first_convolution
 from .detectron2_names import DETECTRON2
 from .key_map import COUNTER, Format, KeyMap, Target, Weights, discover, rename, rules_for
@@ -14,6 +14,7 @@ from .openmmlab import OPENMMLAB
 from .report import LoadReport
 from .resnet_names import CAFFE2, TIMM, TORCHVISION
 from .sources import Source, read_weights
+from .values import require_usable_values
 
 FORMATS = (CAFFE2, DETECTRON2, OPENMMLAB, TIMM, TORCHVISION)
 """In the order in which they are tried."""
@@ -51,8 +52,9 @@ def load_weights(
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is damaged, holds code, holds no weights or those of another model, a
-            shape differs for another reason than the class count, or the weights were trained on
-            images that the model does not see or on classes in another order.
+            shape differs for another reason than the class count, values are NaN, infinite or no
+            floating-point numbers, or the weights were trained on images that the model does not
+            see or on classes in another order.
     """
     target = Target(model)
     maps = [*key_maps, *discover(target.model)]
@@ -60,7 +62,9 @@ def load_weights(
     file_format = _recognise(weights, maps, target)
     weights = file_format.prepare(weights)
     matched, origins, left_over = _match(weights, file_format, maps, target)
+    require_usable_values(matched, target.state, weights.source)
     fresh, notes = _fit(matched, weights, file_format, maps, target, classes)
+    doubt = other_names(file_format.classes(weights), classes)
     detail = file_format.detail(weights)
     report = LoadReport(
         source=weights.source,
@@ -70,7 +74,8 @@ def load_weights(
         left_over=left_over,
         missing=[name for name in target.state if name not in matched and not _may_miss(name)],
         reinitialised=fresh,
-        notes=notes,
+        notes=[*notes, doubt] if doubt else notes,
+        doubts=[doubt] if doubt else [],
         classes=[] if fresh else list(classes or file_format.classes(weights) or ()),
     )
     if strict and not report.complete:

@@ -20,6 +20,7 @@ class LoadReport:
         missing: the model's entries that the file has no value for; they keep theirs.
         reinitialised: entries that keep the model's values because of another class count.
         notes: one line each on what was adapted or starts fresh.
+        doubts: those of the notes that make an evaluation questionable.
         classes: the names of the classes that the model now has weights for, in its order; empty if
             nobody knows.
     """
@@ -32,12 +33,18 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     reinitialised: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         """Whether every entry of the file and of the model found its counterpart."""
         return not self.left_over and not self.missing
+
+    @property
+    def unloaded(self) -> list[str]:
+        """The model's entries that did not get a value from the file, for whatever reason."""
+        return [*self.missing, *self.reinitialised]
 
     @property
     def summary(self) -> str:

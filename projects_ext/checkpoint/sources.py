@@ -16,7 +16,7 @@ from detectron2.utils.file_io import PathManager
 from .files import read_with_remarks
 from .key_map import Weights
 
-Source = str | Path | Mapping[str, Any]
+Source = str | Path | Mapping[str, Any] | Weights
 
 TORCHVISION_SCHEME = "torchvision://"
 _BY_SUFFIX = "?matching_heuristics=True"
@@ -31,17 +31,35 @@ def read_weights(source: Source, trust: bool = False) -> Weights:
 
     Args:
         source: a path, an address that PathManager knows, ``torchvision://<model>`` or
-            ``torchvision://<model>.<weights>``, a state dict, or a checkpoint that holds one.
+            ``torchvision://<model>.<weights>``, a state dict, a checkpoint that holds one, or
+            weights that have been read.
         trust: see :func:`~projects_ext.checkpoint.files.read_file`.
 
     Raises:
         FileNotFoundError, ValueError: nothing there, or no weights in it.
     """
+    if isinstance(source, Weights):
+        return source
     if isinstance(source, Mapping):
         return _unwrap(source, "the state dict")
+    content, remarks = read_content(source, trust)
+    weights = _unwrap(content, str(source).removesuffix(_BY_SUFFIX))
+    return replace(weights, remarks=[*remarks, *weights.remarks])
+
+
+def read_content(source: str | Path, trust: bool = False) -> tuple[Any, list[str]]:
+    """The whole content of a weight file, and what was left out of it.
+
+    Args:
+        source: a path or an address, as for :func:`read_weights`.
+        trust: see :func:`~projects_ext.checkpoint.files.read_file`.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing there, or it cannot be read.
+    """
     address = str(source)
     if address.startswith(TORCHVISION_SCHEME):
-        return _unwrap(_from_torchvision(address), address)
+        return _from_torchvision(address), []
     path = address.removesuffix(_BY_SUFFIX)
     try:
         local = PathManager.get_local_path(path)
@@ -50,9 +68,7 @@ def read_weights(source: Source, trust: bool = False) -> Weights:
             f"{path} cannot be fetched ({error}): check the address and the network, or download "
             "the file elsewhere and give its path"
         ) from error
-    content, remarks = read_with_remarks(local, trust)
-    weights = _unwrap(content, path)
-    return replace(weights, remarks=[*remarks, *weights.remarks])
+    return read_with_remarks(local, trust)
 
 
 def _from_torchvision(address: str) -> Mapping[str, Any]:

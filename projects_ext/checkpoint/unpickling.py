@@ -2,8 +2,9 @@
 
 A pickle names functions and classes, and says what to call them with. Here a name is one of three:
 
-- what tensors, arrays and plain values are made with: these functions are the only ones to be
-  called;
+- what tensors, arrays and plain values are made with: functions of this module and of
+  :mod:`projects_ext.checkpoint.plain_arrays` take their place, check what they are called with, and
+  are the only ones to be called;
 - a class that stores values and nothing else, from a package that need not be installed (a
   checkpoint's config, say) or from Python's own library (a path, a date): an empty stand-in takes
   its place, and is left out of what was read;
@@ -11,52 +12,15 @@ A pickle names functions and classes, and says what to call them with. Here a na
 """
 
 import pickle
-import pkgutil
 import sys
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-import numpy as np
 import torch
 
-
-def _numpy_makers() -> dict[str, Any]:
-    """What pickled arrays and NumPy numbers are made with, by the names of NumPy 1 and 2."""
-    makers: dict[str, Any] = {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
-    for function in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer"):
-        made_by = pkgutil.resolve_name(f"numpy._core.{function}")
-        makers |= {f"{package}.{function}": made_by for package in ("numpy.core", "numpy._core")}
-    return makers
-
-
-ARRAYS: dict[str, Any] = {**_numpy_makers(), "collections.OrderedDict": OrderedDict}
-"""Full name -> maker, of arrays, NumPy's numbers and ordered dictionaries."""
-
-_PLAIN_TYPES: dict[str, Any] = {
-    f"{module}.{made.__name__}": made
-    for module in ("builtins", "__builtin__")
-    for made in (set, frozenset, complex, bytearray, slice, range)
-}
-
-
-def _tensor_makers() -> dict[str, Any]:
-    makers: dict[str, Any] = {"torch.Size": torch.Size, "torch.device": torch.device}
-    for function in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter"):
-        makers[f"torch._utils.{function}"] = pkgutil.resolve_name(f"torch._utils.{function}")
-    for name, value in vars(torch).items():
-        if isinstance(value, torch.dtype):
-            makers[f"torch.{name}"] = value
-    return makers
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    """How the oldest protocols write bytes."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"bytes in {encoding}")
-    return text.encode("latin1")
-
-
-_MAKERS = {**ARRAYS, **_PLAIN_TYPES, **_tensor_makers(), "_codecs.encode": _bytes}
+from .plain_arrays import Held, RefusedError, SizeError, array_makers
+from .plain_tensors import UNTYPED, storage_size, tensor_makers
 
 _VALUE_CLASSES = {
     "argparse": ("Namespace",),
@@ -70,7 +34,7 @@ _VALUE_CLASSES = {
     "pathlib._local": ("Path", "PosixPath", "PurePath", "WindowsPath"),
     "types": ("SimpleNamespace",),
     "uuid": ("UUID",),
-    "builtins": ("object", "list", "dict", "tuple", "int", "float", "str", "bytes", "bool"),
+    "builtins": ("object", "list", "dict", "tuple", "int", "float", "str", "bool", "range"),
     "__builtin__": ("object", "list", "dict", "tuple", "int", "float", "str", "unicode", "long"),
 }
 """Of Python's own library: makes of values that nobody needs here, by module."""
@@ -98,14 +62,96 @@ class StandIn:
     extend = add = append
 
 
+class Maker:
+    """A function that a file may call, and not change."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """As the function; arguments that it does not accept are refused."""
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        """Refuse to be changed."""
+        raise RefusedError("it changes a function")
+
+
+def _bytes(text: Any, encoding: Any) -> bytes:
+    """``_codecs.encode``: how protocol 2 writes bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise RefusedError("it makes bytes in another way than pickle's")
+    return text.encode("latin1")
+
+
+def _byte_array(*arguments: Any) -> bytearray:
+    """``bytearray`` and ``bytes`` of given bytes or text, never of a number."""
+    if not arguments:
+        return bytearray()
+    if isinstance(arguments[0], str):
+        return bytearray(_bytes(*arguments))
+    if len(arguments) > 1 or not isinstance(arguments[0], bytes):
+        raise RefusedError("it makes bytes in another way than pickle's")
+    return bytearray(arguments[0])
+
+
+def _of_values(kind: Callable[..., Any]) -> Maker:
+    """A set, say, of what a list or tuple holds."""
+
+    def make(*arguments: Any) -> Any:
+        if len(arguments) > 1 or not all(type(x) in (list, tuple) for x in arguments):
+            raise RefusedError(f"it makes a {kind.__name__} in another way than pickle's")
+        return kind(*arguments)
+
+    return Maker(make)
+
+
+def _member(owner: Any, name: Any) -> StandIn:
+    """``getattr`` of a class that a stand-in takes the place of; MMEngine stores such functions."""
+    if not (isinstance(owner, type) and issubclass(owner, StandIn) and isinstance(name, str)):
+        raise RefusedError(_code("builtins.getattr"))
+    return StandIn()
+
+
+_PLAIN = {
+    "set": _of_values(set),
+    "frozenset": _of_values(frozenset),
+    "complex": Maker(complex),
+    "bytearray": Maker(_byte_array),
+    "bytes": Maker(lambda *arguments: bytes(_byte_array(*arguments))),
+    "slice": Maker(slice),
+    "getattr": Maker(_member),
+}
+_MAKERS: dict[str, Any] = {
+    **{f"{m}.{name}": made for m in ("builtins", "__builtin__") for name, made in _PLAIN.items()},
+    "collections.OrderedDict": _of_values(OrderedDict),
+    "torch.Size": _of_values(torch.Size),
+    "torch.device": Maker(torch.device),
+    "torch.storage.UntypedStorage": UNTYPED,
+    "_codecs.encode": Maker(_bytes),
+    **{f"torch.{name}": x for name, x in vars(torch).items() if isinstance(x, torch.dtype)},
+    **{name: Maker(function) for name, function in tensor_makers().items()},
+}
+
+
 def _forbids(module: str, name: str) -> bool:
     """Whether a name of this module is more than a place for values."""
     library = module.partition(".")[0] in {*sys.stdlib_module_names, "__builtin__", "copy_reg"}
     return library and name not in _VALUE_CLASSES.get(module, ())
 
 
+def _code(full_name: str) -> str:
+    return f"it can run code when it is read (it calls for {full_name})"
+
+
 class RestrictedPickle:
     """A module in the place of ``pickle``, for one file.
+
+    Args:
+        size: of the file in bytes; what is made of it may not be larger.
+        records: where storages lie in files of their own, their sizes in bytes by their names.
 
     Attributes:
         left_out: the full names of the classes that stand-ins took the place of.
@@ -114,16 +160,30 @@ class RestrictedPickle:
 
     __name__ = "restricted_pickle"
 
-    def __init__(self) -> None:
+    def __init__(self, size: int, records: Mapping[str, int] | None = None) -> None:
         self.left_out: dict[str, type[StandIn]] = {}
-        find = self.find
+        self._left, self._size, self._records = size, size, records
+        self._storages: dict[str, int] = {}
+        arrays = array_makers(self._spend)
+        self._makers = {
+            **_MAKERS,
+            **{name: x if isinstance(x, Held) else Maker(x) for name, x in arrays.items()},
+        }
+        find, persistent = self.find, self._persistent
 
         class Unpickler(pickle.Unpickler):
-            """Finds what :class:`RestrictedPickle` finds."""
+            """Finds what :class:`RestrictedPickle` finds, and checks storages beforehand."""
 
             def find_class(self, module: str, name: str) -> Any:
                 """The maker of that name, or a stand-in."""
                 return find(module, name)
+
+            def load(self) -> Any:
+                """As pickle's; ``persistent_load`` is what ``torch.load`` has set."""
+                given = getattr(self, "persistent_load", None)
+                if given is not None:
+                    self.persistent_load = lambda saved: persistent(saved, given)  # type: ignore[method-assign]
+                return super().load()
 
         self.Unpickler = Unpickler
 
@@ -134,17 +194,17 @@ class RestrictedPickle:
             module, name: as the file has them.
 
         Raises:
-            pickle.UnpicklingError: it could run code.
+            RefusedError: it could run code.
         """
         full_name = f"{module}.{name}"
-        if full_name in _MAKERS:
-            return _MAKERS[full_name]
+        if full_name in self._makers:
+            return self._makers[full_name]
         if _forbids(module, name):
-            raise pickle.UnpicklingError(f"GLOBAL {full_name}")
+            raise RefusedError(_code(full_name))
         return self.left_out.setdefault(full_name, type(name, (StandIn,), {}))
 
     def load(self, file: IO[bytes], **options: Any) -> Any:
-        """As ``pickle.load``, stand-ins included.
+        """As ``pickle.load``, stand-ins and held values included.
 
         Args:
             file: opened to read bytes.
@@ -152,27 +212,66 @@ class RestrictedPickle:
         """
         return self.Unpickler(file, **options).load()
 
+    def _spend(self, count: int) -> None:
+        """Count the bytes of what is made."""
+        self._left -= count
+        if self._left < 0:
+            raise SizeError(f"it claims to hold more than its {self._size} bytes")
 
-def without_stand_ins(value: Any) -> Any:
-    """What was read, less the stand-ins.
+    def _persistent(self, saved: Any, given: Callable[[Any], Any]) -> Any:
+        """What a pickle of torch refers to: a storage, or (before 1.6) a class and its source."""
+        if not isinstance(saved, tuple) or len(saved) < 4:
+            raise RefusedError("it refers to something that is no storage")
+        if saved[0] in ("module", b"module"):
+            return saved[1]
+        key, size = str(saved[2]), storage_size(saved)
+        if self._records is not None and self._records.get(key) != size:
+            raise SizeError(
+                f"a tensor of {size} bytes, by what is said of it, has {self._records.get(key, 0)}"
+            )
+        if key not in self._storages:
+            self._spend(size)
+        elif self._storages[key] != size:
+            raise RefusedError("it says different things of one storage")
+        self._storages[key] = size
+        storage_type = torch.UntypedStorage if saved[1] is UNTYPED else saved[1]
+        return Held(given((saved[0], storage_type, *saved[2:])))
+
+
+def plain(value: Any) -> Any:
+    """What was read, with held values in their places and less the stand-ins.
 
     Entries of dictionaries go, in lists and tuples None takes their place.
     """
-    if _is_stand_in(value):
+    return _plain(value, {})
+
+
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    # Files may refer to a container from many places, and from itself.
+    if id(value) in done:
+        return done[id(value)]
+    if isinstance(value, Held):
+        return value.value
+    if _is_stand_in(value) or isinstance(value, Maker):
         return None
     if isinstance(value, dict):
-        gone = [key for key, x in value.items() if _is_stand_in(x) or _is_stand_in(key)]
-        for key in gone:
-            del value[key]
-        for key, entry in value.items():
-            value[key] = without_stand_ins(entry)
+        done[id(value)] = value
+        kept = [(key, entry) for key, entry in value.items() if not _is_left_out(key, entry)]
+        value.clear()
+        value.update((key, _plain(entry, done)) for key, entry in kept)
     elif isinstance(value, list):
-        value[:] = [without_stand_ins(entry) for entry in value]
+        done[id(value)] = value
+        value[:] = [_plain(entry, done) for entry in value]
     elif type(value) is tuple:
-        return tuple(without_stand_ins(entry) for entry in value)
-    elif isinstance(value, set):
-        return {entry for entry in value if not _is_stand_in(entry)}
+        done[id(value)] = tuple(_plain(entry, done) for entry in value)
+        return done[id(value)]
+    elif isinstance(value, set | frozenset):
+        return type(value)(entry for entry in value if not _is_left_out(entry, entry))
     return value
+
+
+def _is_left_out(key: Any, entry: Any) -> bool:
+    return _is_stand_in(entry) or _is_stand_in(key) or isinstance(key, Held | Maker)
 
 
 def _is_stand_in(value: Any) -> bool:

@@ -1,62 +1,202 @@
 """Data sets in COCO format, named by their paths instead of by an entry in a catalog."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from torch import nn
-
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_instances
 from projects_ext.errors import MissingFileError, UserError
 
-from .validate import inspect, require_images, require_valid
+from .coco import Options, inspect, normalized_file
+from .coco.guard import require_safe_masks
+from .coco.normalized import Part
+from .validate import require_images, require_valid, warn_of_untrained_classes
+
+Paths = str | Sequence[str]
+"""One path, or one for each of several files."""
+
+_registered: dict[Any, str] = {}
+"""The names by what was registered."""
 
 
-def register_coco_format(json_file: str, image_root: str, skip_invalid: bool = False) -> str:
-    """Check the data set, register it and return its name; doing so twice is harmless.
+def register_coco_format(
+    json_file: Paths,
+    image_root: Paths,
+    skip_invalid: bool = False,
+    iscrowd_as_objects: bool = False,
+    masks: bool = True,
+    masks_required: bool = False,
+    train_json: Paths | None = None,
+) -> str:
+    """Check a data set, register it and return its name; doing so twice is harmless.
+
+    What is registered is the file itself or, where something in it has to change, a normalized
+    copy, so that training and evaluation see the same: annotations left out, crowds as objects,
+    missing ids, areas and image sizes, classes in the order of the training file.
 
     Args:
-        json_file: annotations in COCO format.
-        image_root: the folder that the json's ``file_name`` entries are relative to.
-        skip_invalid: leave out annotations with a box of no area or a polygon of fewer than three
-            points, with a warning, instead of refusing the file.
+        json_file: annotations in COCO format; several files, whose classes agree by name, are
+            joined.
+        image_root: the folder that the json's ``file_name`` entries are relative to; one for all
+            files, or as many as files.
+        skip_invalid: leave out annotations that cannot be used (a box or mask without area, a
+            polygon of fewer than three points or far outside its image, run lengths that do not
+            fill it, no mask), with a warning, instead of refusing the file.
+        iscrowd_as_objects: take objects that are marked ``iscrowd=1`` as ordinary ones.
+        masks: whether every object must have a mask; if not, masks are not used.
+        masks_required: whether the model cannot do without masks.
+        train_json: for an evaluation set, the annotations that the model was trained on: classes
+            are matched with theirs by name.
 
     Raises:
-        MissingFileError: one of the two is missing, or an image.
-        UserError: a path is empty, the json is not in COCO format, or an annotation in it belongs
-            to no image or category, or has no usable shape.
+        MissingFileError: a file or folder is missing, or an image.
+        UserError: a path is empty, the json is not in COCO format, an annotation in it cannot be
+            used, or a class is not among those of the training file.
     """
-    if not image_root:
+    files, roots = _paths(json_file), _paths(image_root)
+    training = _paths(train_json) if train_json else files
+    _require_folders(roots)
+    roots = roots * len(files) if len(roots) == 1 else roots
+    if len(roots) != len(files):
         raise UserError(
-            "the folder of the images is not given: add data.train_images=… and data.val_images=… "
-            "to the command line"
+            f"there are {len(files)} annotation files and {len(roots)} folders of images: give one "
+            "folder for all (data.*_images), or as many as files"
         )
-    if not Path(image_root).is_dir():
-        raise MissingFileError(
-            f"no folder of images at {image_root}: correct data.train_images or data.val_images"
+    if masks_required and not masks:
+        raise UserError(
+            "the model needs masks, and data.masks=False takes them away: leave it out, or train a "
+            "model of boxes only: --config-file configs/quickstart/mask_rcnn_coco_format.py "
+            "data.masks=False"
         )
-    _require_file(json_file)
-    name = f"{json_file} ({image_root})"
-    if name not in DatasetCatalog.list():
-        require_valid(json_file, skip_invalid)
-        require_images(json_file, image_root)
-        # Known from now on, so that the model's class count can be compared before it is loaded.
-        metadata = {"thing_classes": list(inspect(json_file).classes)}
-        register_coco_instances(name, metadata, json_file, image_root)
+    for file in (*files, *training):
+        _require_file(file)
+    # A file that was written anew is another data set.
+    content = tuple(os.stat(file).st_mtime_ns for file in (*files, *training))
+    options = Options(skip_invalid, iscrowd_as_objects, masks)
+    key = (files, roots, training, content, options)
+    if key not in _registered:
+        _registered[key] = _register(files, roots, training, options, masks_required)
+    return _registered[key]
+
+
+def require_safe_data(names: Iterable[str]) -> None:
+    """Refuse data sets, registered by others, with masks that the mask library cannot be given.
+
+    Raises:
+        UserError: with the file and the first annotation.
+    """
+    require_safe_masks(names, checked=_registered.values())
+
+
+def _register(
+    files: tuple[str, ...],
+    roots: tuple[str, ...],
+    training: tuple[str, ...],
+    options: Options,
+    masks_required: bool,
+) -> str:
+    for file, root in zip(files, roots, strict=True):
+        require_images(file, inspect(file).files, root)
+    parts = [Part(file, root, inspect(file, root)) for file, root in zip(files, roots, strict=True)]
+    classes = _joined_classes(training)
+    for part in parts:
+        require_valid(part.json_file, part.inspection, options, masks_required)
+        if training == files:
+            warn_of_untrained_classes(part.json_file, part.inspection, options)
+        else:
+            _require_known(part, classes, training)
+    path = normalized_file(parts, replace(options, classes=classes))
+    taken = DatasetCatalog.list()
+    name = plain = f"{' + '.join(files)} ({' + '.join(dict.fromkeys(roots))})"
+    number = 1
+    while name in taken:  # registered with other options
+        number += 1
+        name = f"{plain} [{number}]"
+    # Known from now on, so that the model's class count can be compared before it is loaded.
+    register_coco_instances(name, {"thing_classes": list(classes)}, path, roots[0])
     return name
 
 
-def count_categories(json_file: str) -> int:
+def _joined_classes(files: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of files to be joined, in the order of the first one.
+
+    Raises:
+        UserError: a file has other classes than the first.
+    """
+    classes = inspect(files[0]).classes
+    for file in files[1:]:
+        others = inspect(file).classes
+        different = sorted(set(classes) ^ set(others))
+        if different:
+            raise UserError(
+                f"{files[0]} and {file} cannot be joined: only one of them has the "
+                f"{'class' if len(different) == 1 else 'classes'} {', '.join(different[:5])}"
+                f"{', …' if len(different) > 5 else ''}: list the same categories in both"
+            )
+    return classes
+
+
+def _require_known(part: Part, classes: Sequence[str], training: Sequence[str]) -> None:
+    unknown = [name for name in part.inspection.classes if name not in classes]
+    if unknown:
+        raise UserError(
+            f"{part.json_file} has {'a class' if len(unknown) == 1 else 'classes'} that "
+            f"{' + '.join(training)} does not have, {', '.join(unknown[:5])}"
+            f"{', …' if len(unknown) > 5 else ''} (it has {', '.join(classes[:5])}"
+            f"{', …' if len(classes) > 5 else ''}): give both files the same class names, or take "
+            "the category and its objects out"
+        )
+
+
+def count_categories(json_file: Paths) -> int:
     """The number of categories that a COCO-format file names: the model's ``num_classes``.
+
+    Args:
+        json_file: one file, or several that agree in their classes.
 
     Raises:
         MissingFileError: no such file.
         UserError: the path is empty, or the content is not in COCO format.
     """
-    _require_file(json_file)
-    return len(inspect(json_file).classes)
+    files = _paths(json_file)
+    for file in files:
+        _require_file(file)
+    return len(_joined_classes(files))
+
+
+def _paths(given: Any) -> tuple[str, ...]:
+    """One path or several, as text.
+
+    Raises:
+        UserError: something else.
+    """
+    paths = [given] if isinstance(given, str | os.PathLike) or given is None else given
+    if not isinstance(paths, Sequence) or not all(
+        isinstance(path, str | os.PathLike) or path is None for path in paths
+    ):
+        raise UserError(
+            f"{given} is no path: data.*_json and data.*_images take a path, or a list of paths "
+            "such as [first.json,second.json]"
+        )
+    return tuple("" if path is None else str(path) for path in paths) or ("",)
+
+
+def _require_folders(roots: Sequence[str]) -> None:
+    for root in roots:
+        if not root:
+            raise UserError(
+                "the folder of the images is not given: add data.train_images=… and "
+                "data.val_images=… to the command line"
+            )
+        if not Path(root).is_dir():
+            raise MissingFileError(
+                f"no folder of images at {root}: correct data.train_images or data.val_images"
+            )
 
 
 def _require_file(json_file: str) -> None:
@@ -118,49 +258,3 @@ def _explain(error: Exception) -> UserError | None:
     if text.endswith("is empty"):
         return UserError(f"{text}: add images to it, or name another data set")
     return None
-
-
-def require_class_count(model: nn.Module, dataset_names: str | Iterable[str]) -> None:
-    """Compare the model's number of classes with that of the data sets, as far as both are known.
-
-    For instances, the model's is the ``num_classes`` of itself or of the outermost of its parts
-    that have one; for label maps, what the last layer of its ``sem_seg_head`` predicts.
-
-    Raises:
-        UserError: they differ.
-    """
-    names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
-    for name in names:
-        metadata = MetadataCatalog.get(name)
-        if str(metadata.get("evaluator_type")).endswith("sem_seg"):
-            classes, counts = metadata.get("stuff_classes"), _semantic_counts(model)
-        else:
-            classes, counts = metadata.get("thing_classes"), _declared_counts(model)
-        for path, count in counts if classes is not None else []:
-            if len(classes) != count:
-                key = ".".join(filter(None, ["model", path, "num_classes"]))
-                raise UserError(
-                    f"{key} is {count}, but {name} has {len(classes)} categories "
-                    f"({', '.join(map(str, classes[:3]))}{', …' if len(classes) > 3 else ''}): set "
-                    f"{key}={len(classes)} (YAML: NUM_CLASSES under MODEL), or give the data set "
-                    "that the model is for"
-                )
-
-
-def _semantic_counts(model: nn.Module) -> list[tuple[str, int]]:
-    """Path of the head that gives every pixel a class, and how many there are."""
-    paths = {path.removeprefix("module."): module for path, module in model.named_modules()}
-    head = paths.get("sem_seg_head")
-    count = getattr(getattr(head, "predictor", None), "out_channels", None)
-    return [("sem_seg_head", count)] if isinstance(count, int) else []
-
-
-def _declared_counts(model: nn.Module) -> list[tuple[str, int]]:
-    """Path and class count of the outermost modules that tell one for instances."""
-    found = [
-        (path.removeprefix("module."), module.num_classes)
-        for path, module in model.named_modules()
-        if isinstance(getattr(module, "num_classes", None), int) and "sem_seg" not in path
-    ]
-    depth = min((path.count(".") + bool(path) for path, _ in found), default=0)
-    return [(path, count) for path, count in found if path.count(".") + bool(path) == depth]

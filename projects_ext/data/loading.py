@@ -1,5 +1,6 @@
 """Training and test loaders: as Detectron2's, resumable, with errors that name the file."""
 
+import copy
 import logging
 import os
 import signal
@@ -65,7 +66,7 @@ def build_train_loader(
     Raises:
         UserError: the batch size is no multiple of the number of processes.
     """
-    mapper = None if mapper is None else ReadingErrors(mapper)
+    mapper = None if mapper is None else ReadingErrors(fitting_mask_format(mapper, dataset))
     options.update(num_workers=num_workers)
     if isinstance(dataset, IterableDataset):
         options.update(total_batch_size=total_batch_size, collate_fn=collate_fn)
@@ -88,6 +89,26 @@ def build_train_loader(
         collate_fn=collate_fn or trivial_batch_collator,
         **options,
     )
+
+
+def fitting_mask_format(mapper: Mapper, dataset: Any) -> Mapper:
+    """A mapper that can read the masks of a data set: as bitmaps where any has run lengths.
+
+    Args:
+        mapper: changed only if it is like Detectron2's, with an ``instance_mask_format``.
+        dataset: looked through only if it is a list of dictionaries.
+    """
+    if getattr(mapper, "instance_mask_format", None) != "polygon" or not isinstance(dataset, list):
+        return mapper
+    if not getattr(mapper, "use_instance_mask", True):
+        return mapper
+    objects = (a for record in dataset for a in record.get("annotations", ()))
+    if not any(isinstance(a.get("segmentation"), dict) and not a.get("iscrowd") for a in objects):
+        return mapper
+    logger.info("Masks are read as bitmaps: some of them are run lengths, not polygons")
+    fitting: Any = copy.copy(mapper)
+    fitting.instance_mask_format = "bitmask"
+    return fitting
 
 
 def build_test_loader(dataset: Any, *, mapper: Mapper, **options: Any) -> Any:

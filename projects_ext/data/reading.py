@@ -52,8 +52,8 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
         height, width = detection_utils.read_image(record["file_name"]).shape[:2]
         return UserError(
             f"{_describe(record, record['file_name'])} is {width} x {height} (width x height), but "
-            f"its record says {record.get('width')} x {record.get('height')}: correct width and "
-            "height there (or the file's EXIF orientation), or put the right file in place"
+            f"its record says {record.get('width')} x {record.get('height')}: "
+            f"{_size_remedy(record, width, height)}"
         )
     if not isinstance(error, _UNREADABLE):
         return None
@@ -70,6 +70,18 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
         f"{what} cannot be read ({reason}): it is truncated, protected or no image; copy it again, "
         "or take it out of the annotation file"
     )
+
+
+def _size_remedy(record: dict[str, Any], width: int, height: int) -> str:
+    """What to do about a record whose size is not its image's."""
+    if (record.get("height"), record.get("width")) == (width, height):
+        return (
+            "the image is turned by its EXIF orientation, and the annotations were written for the "
+            "stored pixels; turn the image files for good and export the annotations again, or "
+            "exchange width and height and scale the polygons to the new size (some tools scale "
+            "them by the stored one, although they were drawn on the turned image)"
+        )
+    return "put the right file in place, or correct width, height and the annotations there"
 
 
 def _describe(record: dict[str, Any], path: str | None) -> str:

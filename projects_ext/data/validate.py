@@ -1,278 +1,153 @@
-"""Whether a file holds what COCO's format promises, before anything is built on it.
+"""Whether data sets in COCO format can be used, said before anything is built on them."""
 
-A data set of the size of COCO (118 000 images, 860 000 annotations) takes a few seconds besides the
-reading of the file.
-"""
-
-import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
+from pathlib import PurePosixPath, PureWindowsPath
 
 from projects_ext.errors import MissingFileError, UserError
 
+from .coco import Inspection, Options
+from .coco.findings import NO_MASK_REMEDY, Finding
+from .coco.normalized import concerning
+
 logger = logging.getLogger("detectron2.projects_ext")
 
-Record = dict[str, Any]
-
-SHORTEST_POLYGON = 6
-"""Three points, each x and y."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with some annotations.
-
-    Attributes:
-        what: the first case, with its ids, and how many there are.
-        remedy: what to correct.
-        can_be_left_out: whether Detectron2 leaves such annotations out by itself.
-    """
-
-    what: str
-    remedy: str
-    can_be_left_out: bool = False
+_SKIP = (
+    "add data.skip_invalid=True (YAML: DATASETS.COCO_FORMAT.SKIP_INVALID True) to leave such "
+    "annotations out"
+)
+_BOXES_ONLY = "train on boxes only with data.masks=False (YAML: MODEL.MASK_ON False)"
+_BOXES_ONLY_ELSEWHERE = (
+    "train a model of boxes only: --config-file configs/quickstart/mask_rcnn_coco_format.py "
+    "data.masks=False"
+)
+_SHOWN_CLASSES = 5
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What a COCO-format file holds.
-
-    Attributes:
-        classes: the names of its categories, in the order of their ids.
-        files: the ``file_name`` of each image.
-        problems: with its annotations, each kind once.
-    """
-
-    classes: tuple[str, ...]
-    files: tuple[str, ...]
-    problems: tuple[Problem, ...]
+_pending: list[str] = []
 
 
-def inspect(json_file: str) -> Inspection:
-    """Read and check a file; a second call for the same content costs nothing.
-
-    Raises:
-        UserError: the file is not json, or not COCO's format; its ``images`` or ``categories`` lack
-            something. What is wrong with annotations alone is in the result.
-    """
-    status = os.stat(json_file)
-    return _inspect(json_file, status.st_mtime_ns, status.st_size)
+def warn(text: str) -> None:
+    """Log a warning now or, where logging is not set up yet, with :func:`log_pending_warnings`."""
+    if logger.hasHandlers():
+        logger.warning(text)
+    else:
+        _pending.append(text)
 
 
-@lru_cache(maxsize=16)
-def _inspect(json_file: str, modified: int, size: int) -> Inspection:
-    try:
-        content = json.loads(Path(json_file).read_bytes())
-    except ValueError as error:
-        raise UserError(f"{json_file} is not valid json ({error}): write it again") from error
-    keys = set(content) if isinstance(content, dict) else set()
-    missing = sorted({"images", "annotations", "categories"} - keys)
-    if missing:
-        raise UserError(
-            f"{json_file} is not in COCO format: it has no {' and no '.join(missing)}; give the "
-            "annotation file of an instance segmentation or detection data set"
-        )
-    images, annotations, categories = (
-        _entries(json_file, key, content[key], needed)
-        for key, needed in (
-            ("images", {"id", "file_name", "width", "height"}),
-            ("annotations", {"image_id", "category_id", "bbox"}),
-            ("categories", {"id", "name"}),
-        )
-    )
-    for key, entries in (("images", images), ("categories", categories)):
-        _require_unique_ids(json_file, key, entries)
-    if not categories:
-        raise UserError(f"{json_file} has an empty list of categories: add those of its objects")
-    return Inspection(
-        classes=tuple(str(c["name"]) for c in sorted(categories, key=lambda c: c["id"])),
-        files=tuple(image["file_name"] for image in images),
-        problems=tuple(_problems(images, annotations, categories)),
-    )
+def log_pending_warnings() -> None:
+    """Log what was found while a config was read, before there was a log."""
+    while _pending:
+        logger.warning(_pending.pop(0))
 
 
-def _entries(json_file: str, key: str, entries: Any, needed: set[str]) -> list[Record]:
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{json_file} is not in COCO format: {key} must be a list of objects")
-    for entry in entries:
-        if not needed <= entry.keys():
-            lacking = ", ".join(sorted(needed - entry.keys()))
-            raise UserError(
-                f"{json_file}: the entry of {key} with id {entry.get('id')} has no {lacking}: add "
-                "it, or take the entry out"
-            )
-    return entries
-
-
-def _require_unique_ids(json_file: str, key: str, entries: list[Record]) -> None:
-    (identity, count), *_ = Counter(e["id"] for e in entries).most_common(1) or [(None, 0)]
-    if count > 1:
-        raise UserError(
-            f"{json_file}: {count} {key} have the id {identity}: give each an id of its own"
-        )
-
-
-def _problems(
-    images: list[Record], annotations: list[Record], categories: list[Record]
-) -> Iterator[Problem]:
-    """Each kind of problem that the annotations have."""
-    image_of = {image["id"]: image for image in images}
-    category_ids = {category["id"] for category in categories}
-    malformed, flat = _boxes(annotations)
-    found: tuple[tuple[Iterable[Record], str, str, bool], ...] = (
-        (
-            (a for a in annotations if a["image_id"] not in image_of),
-            "belongs to an image that the file does not list",
-            "correct its image_id, add the image, or take the annotation out",
-            False,
-        ),
-        (
-            (a for a in annotations if a["category_id"] not in category_ids),
-            "has the unknown category_id {category_id}",
-            "correct it, or add the category to the file's categories",
-            False,
-        ),
-        (
-            malformed,
-            "has the bbox {bbox}, which is not four numbers",
-            "write x, y, width and height in pixels",
-            False,
-        ),
-        *_shape_problems(annotations, image_of),
-        (
-            flat,
-            "has the bbox {bbox}, which has no area",
-            "correct its width and height, or take the annotation out",
-            True,
-        ),
-        (
-            (a for a in annotations if _has_short_polygon(a.get("segmentation"))),
-            "has a polygon of fewer than 3 points (or with half a point)",
-            "correct or remove the polygon",
-            True,
-        ),
-    )
-    for wrong, what, remedy, can_be_left_out in found:
-        cases = list(wrong)
-        if cases:
-            yield Problem(_first_of(cases, what, image_of), remedy, can_be_left_out)
-
-
-def _shape_problems(
-    annotations: list[Record], image_of: dict[Any, Record]
-) -> Iterator[tuple[Iterable[Record], str, str, bool]]:
-    yield (
-        (a for a in annotations if _is_no_segmentation(a.get("segmentation"))),
-        "has a segmentation that is neither a list of polygons nor an RLE",
-        "write [[x1, y1, x2, y2, …], …], or an object with size and counts",
-        False,
-    )
-    yield (
-        (a for a in annotations if _differs_in_size(a, image_of)),
-        "has an RLE of the size {segmentation[size]}, which is not its image's",
-        "encode the mask at the image's [height, width]",
-        False,
-    )
-
-
-def _first_of(cases: list[Record], what: str, image_of: dict[Any, Record]) -> str:
-    """The first case, with its ids and the image's file, and how many there are besides."""
-    first = cases[0]
-    image = image_of.get(first["image_id"])
-    file = f" ({image['file_name']})" if image else ""
-    more = f", and {len(cases) - 1} more like it" if len(cases) > 1 else ""
-    subject = f"annotation {first.get('id')} of image {first['image_id']}{file}"
-    return f"{subject} {what.format_map(first)}{more}"
-
-
-def _boxes(annotations: list[Record]) -> tuple[list[Record], list[Record]]:
-    """The annotations whose box is not four numbers; those whose box has no area."""
-    malformed: list[Record] = []
-    sizes = _sizes(annotations)
-    if sizes is None:  # at least one is no box: look at each
-        malformed = [a for a in annotations if _sizes([a]) is None]
-        annotations = [a for a in annotations if _sizes([a]) is not None]
-        sizes = _sizes(annotations)
-    if sizes is None:
-        return malformed, []
-    # So written, NaN counts as no area.
-    flat = np.flatnonzero(~(sizes > 0).all(axis=1))
-    return malformed, [annotations[index] for index in flat]
-
-
-def _sizes(annotations: list[Record]) -> np.ndarray | None:
-    """Width and height of each box, (N, 2); None if not all boxes are four numbers."""
-    try:
-        boxes = np.array([a["bbox"] for a in annotations])
-    except ValueError:  # of different lengths
-        return None
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "if":
-        return None
-    return boxes[:, 2:]
-
-
-def _is_no_segmentation(segmentation: Any) -> bool:
-    if type(segmentation) is list:
-        return not set(map(type, segmentation)) <= {list}
-    if isinstance(segmentation, dict):
-        return not {"size", "counts"} <= segmentation.keys()
-    return segmentation is not None
-
-
-def _has_short_polygon(segmentation: Any) -> bool:
-    if type(segmentation) is not list:
-        return False
-    for polygon in segmentation:
-        if type(polygon) is list and (len(polygon) < SHORTEST_POLYGON or len(polygon) % 2):
-            return True
-    return False
-
-
-def _differs_in_size(annotation: Record, image_of: dict[Any, Record]) -> bool:
-    segmentation = annotation.get("segmentation")
-    image = image_of.get(annotation["image_id"])
-    if type(segmentation) is not dict or image is None or "size" not in segmentation:
-        return False
-    return list(segmentation["size"]) != [image["height"], image["width"]]
-
-
-def require_valid(json_file: str, skip_invalid: bool = False) -> None:
+def require_valid(
+    json_file: str, inspection: Inspection, options: Options, masks_required: bool = False
+) -> None:
     """Refuse a file whose annotations have a problem.
 
     Args:
-        json_file: annotations in COCO format.
-        skip_invalid: annotations that Detectron2 can leave out (a box of no area, a polygon of
-            fewer than three points) only cause a warning, and are left out.
+        json_file: its name, for messages.
+        inspection: what was found in it.
+        options: ``skip_invalid``: annotations that can be left out are no reason to refuse it.
+        masks_required: the model cannot do without masks.
+
+    What is left out, and what may be meant in another way, causes warnings.
 
     Raises:
-        UserError: with the first problem; see also :func:`inspect`.
+        UserError: with the first problem.
     """
-    for problem in inspect(json_file).problems:
-        if not problem.can_be_left_out:
-            raise UserError(f"{json_file}: {problem.what}: {problem.remedy}")
-        if not skip_invalid:
-            raise UserError(
-                f"{json_file}: {problem.what}: {problem.remedy}, or add data.skip_invalid=True "
-                "(YAML: DATASETS.COCO_FORMAT.SKIP_INVALID True) to leave such annotations out"
-            )
-        logger.warning(f"{json_file}: {problem.what}: left out")
+    warnings = _crowd_warnings(json_file, inspection, options)
+    for finding in concerning(inspection, options):
+        said = f"{json_file}: {finding.what}"
+        if finding.action == "warn":
+            warnings.append(f"{said}: {finding.remedy}")
+        elif finding.action == "leave out" and options.skip_invalid:
+            warnings.append(f"{said}: left out, in training and in evaluation")
+        else:
+            for warning in warnings:
+                warn(warning)
+            something_is_left = len(finding.annotations) < inspection.objects.total()
+            raise UserError(f"{said}: {_remedies(finding, masks_required, something_is_left)}")
+    if inspection.repeated_names:
+        names = ", ".join(inspection.repeated_names)
+        warnings.append(
+            f"{json_file}: several categories are named {names}: they stay classes of their own, "
+            "and the later ones have their ids added to their names"
+        )
+    for warning in warnings:
+        warn(warning)
 
 
-def require_images(json_file: str, image_root: str) -> None:
+def _remedies(finding: Finding, masks_required: bool, something_is_left: bool) -> str:
+    remedies = [finding.remedy]
+    if finding.remedy == NO_MASK_REMEDY:
+        remedies.append(_BOXES_ONLY_ELSEWHERE if masks_required else _BOXES_ONLY)
+    if finding.action == "leave out" and something_is_left:
+        remedies.append(_SKIP)
+    return ", or ".join(remedies)
+
+
+def _crowd_warnings(json_file: str, inspection: Inspection, options: Options) -> list[str]:
+    warnings = []
+    if inspection.ignored and not options.iscrowd_as_objects:
+        one = inspection.ignored == 1
+        warnings.append(
+            f"{json_file}: {inspection.ignored} {'object is' if one else 'objects are'} marked "
+            f"ignore=1 and {'is' if one else 'are'} taken as crowd (iscrowd=1)"
+        )
+    crowds = inspection.crowds
+    if crowds and not options.iscrowd_as_objects:
+        warnings.append(
+            f"{json_file}: {crowds.total()} of {inspection.objects.total()} objects are marked "
+            "iscrowd=1 and are not trained on, nor counted in evaluation; "
+            f"{_by_class(crowds, inspection.objects)}: if they are ordinary objects, add "
+            "data.iscrowd_as_objects=True (YAML: DATASETS.COCO_FORMAT.ISCROWD_AS_OBJECTS True)"
+        )
+    return warnings
+
+
+def _by_class(crowds: Counter[str], objects: Counter[str]) -> str:
+    """E.g. ``dog: all 2, cat: 1 of 7``: first the classes of which the most is lost."""
+    names = sorted(crowds, key=lambda name: (-crowds[name] / objects[name], -crowds[name]))
+    parts = [
+        f"{name}: all {objects[name]}"
+        if crowds[name] == objects[name]
+        else f"{name}: {crowds[name]} of {objects[name]}"
+        for name in names[:_SHOWN_CLASSES]
+    ]
+    more = len(names) - _SHOWN_CLASSES
+    return ", ".join(parts) + (f", and {more} classes more" if more > 0 else "")
+
+
+def warn_of_untrained_classes(json_file: str, inspection: Inspection, options: Options) -> None:
+    """Warn if there are classes that a training file has no object of."""
+    trained = inspection.objects
+    if not options.iscrowd_as_objects:
+        trained = trained - inspection.crowds
+    names = [name for name in inspection.classes if not trained[name]]
+    if not names:
+        return
+    shown = ", ".join(names[:_SHOWN_CLASSES]) + (", …" if len(names) > _SHOWN_CLASSES else "")
+    warn(
+        f"{json_file}: {len(names)} of {len(inspection.classes)} classes have no object to train "
+        f"on: {shown}"
+    )
+
+
+def require_images(json_file: str, files: Sequence[str], image_root: str) -> None:
     """Refuse a data set whose image files are not all there; folders are listed, files not opened.
 
+    Args:
+        json_file: its name, for messages.
+        files: the ``file_name`` entries in it.
+        image_root: the folder that they are relative to.
+
     Raises:
-        MissingFileError: with the first missing file, and how many there are.
+        MissingFileError: with the first missing file, how many there are, and why that may be.
     """
-    files = inspect(json_file).files
     present: dict[str, set[str]] = {}
     missing = []
     for name in files:
@@ -284,6 +159,31 @@ def require_images(json_file: str, image_root: str) -> None:
     if missing:
         raise MissingFileError(
             f"{len(missing)} of the {len(files)} images of {json_file} are not in {image_root}, the"
-            f" first is {missing[0]}: copy them there, correct the folder of the images "
-            "(data.*_images), or take them out of the file"
+            f" first is {missing[0]}: {_why_missing(missing[0], image_root)}"
         )
+
+
+def _why_missing(name: str, image_root: str) -> str:
+    """What to do about an image that is not there."""
+    last = PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
+    there = bool(last) and os.path.isfile(os.path.join(image_root, last))
+    strip = f"write {last} in place of it" + (" (that file is there)" if there else "")
+    if PureWindowsPath(name).is_absolute() or PurePosixPath(name).is_absolute():
+        return (
+            "its file_name is an absolute path, so the folder of the images is not used; strip the "
+            f"path in the file: {strip}"
+        )
+    if "\\" in name:
+        return (
+            "its file_name has backslashes, which separate folders on Windows only; replace them "
+            f"by / in the file, or {strip}"
+        )
+    if last != name and there:
+        return (
+            f"its file_name has folders in front; {strip}, or give the folder that {name} lies in "
+            "(data.*_images)"
+        )
+    return (
+        "copy them there, correct the folder of the images (data.*_images), or take them out of the"
+        " file"
+    )

@@ -11,16 +11,19 @@ from torch import nn
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
-from projects_ext.data import require_class_count
+from projects_ext.checkpoint.sources import Source
+from projects_ext.data import require_class_count, require_safe_data, require_same_classes
 from projects_ext.errors import user_errors
 
 from .batch_scaling import scale_to_batch
+from .best_metric import require_best_metric
 from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
 from .features import require_features
 from .guards import Guards
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
+from .resumed_optimizer import apply_group_options, group_options
 from .settings import Settings
 from .step import PassOnAfterBackward, TrainStep
 
@@ -51,9 +54,13 @@ class RunTrainer(DefaultTrainer):
         self.cfg = cfg = self.prepare(cfg)
         self.settings = settings = Settings.of(cfg)
         model = self.build_model(cfg)
-        require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
+        data_sets = [*self.training_sets(cfg), *self.test_sets(cfg)]
+        require_class_count(model, data_sets)
+        require_safe_data(data_sets)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        # Some data sets know their classes only once they have been loaded.
+        require_same_classes(self.training_sets(cfg), self.test_sets(cfg))
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
         model = wrap_for_processes(model, settings.ddp)
         self._trainer: TrainStep = TrainStep(
@@ -70,8 +77,9 @@ class RunTrainer(DefaultTrainer):
         kept: dict[str, Any] = {"trainer": weakref.proxy(self)}
         if self.average is not None:
             kept[CHECKPOINT_KEY] = self.average
-        self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **kept)
-        self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **kept)
+        about: dict[str, Any] = {"classes": self._class_names(), **kept}
+        self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **about)
+        self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **about)
         self.start_iter = 0
         self.max_iter = settings.max_iter
         self.register_hooks(self.build_hooks())
@@ -87,21 +95,32 @@ class RunTrainer(DefaultTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         """Go on from the output folder's last checkpoint, or load the config's weights."""
         if resume and self.checkpointer.has_checkpoint():
+            options = group_options(self._trainer.optimizer)
             self.checkpointer.resume_or_load("", resume=True)
+            apply_group_options(self._trainer.optimizer, self.scheduler, options)
+            if self.settings.init_checkpoint:
+                file = self.checkpointer.get_checkpoint_file()
+                logger.info(
+                    f"--resume continues from {file}; the initial weights "
+                    f"{self.settings.init_checkpoint} are not read"
+                )
             self.start_iter = self.iter + 1
         elif self.settings.init_checkpoint:
-            sets = self.test_sets(self.cfg)
-            self.load_weights(self.model, self.settings.init_checkpoint, self.settings, sets)
+            classes, settings = self._class_names(), self.settings
+            self.load_weights(self.model, settings.init_checkpoint, settings, classes)
+
+    def _class_names(self) -> list[str] | None:
+        """The names of the model's classes in order: those of the data that it is trained on."""
+        return class_names(self.training_sets(self.cfg)) or class_names(self.test_sets(self.cfg))
 
     @staticmethod
     def load_weights(
-        model: nn.Module, source: str, settings: Settings, data_sets: Sequence[str] = ()
+        model: nn.Module, source: Source, settings: Settings, classes: Sequence[str] | None = None
     ) -> LoadReport:
         """Load weights of any known family, and log what was loaded and what was not.
 
-        The classes of the data sets are compared with those that the file names.
+        ``classes``, the names of the model's, are compared with those that the file names.
         """
-        classes = class_names(data_sets)
         with user_errors():
             trust = settings.trust_checkpoint
             report = load_weights(model, source, classes=classes, trust=trust)
@@ -141,6 +160,11 @@ class RunTrainer(DefaultTrainer):
                     settings.best_mode,
                 )
             )
+        elif main_process and settings.best_metric:
+            logger.info(
+                "No best checkpoint is kept: train.eval_period (YAML: TEST.EVAL_PERIOD) is "
+                f"{settings.eval_period}"
+            )
         if main_process:
             # Last, so that it also writes what the other hooks measured.
             built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
@@ -151,6 +175,8 @@ class RunTrainer(DefaultTrainer):
         share_buffers(model)
         with self._guards.evaluation():
             self._last_eval_results = self.test(self.cfg, model)
+        if comm.is_main_process():
+            require_best_metric(self.settings.best_metric, self._last_eval_results, self)
         return self._last_eval_results
 
     def build_writers(self) -> list[Any]:

@@ -1,7 +1,8 @@
 """Checkpoints that are there whole or not at all, and from which only the same model resumes."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,16 @@ import torch
 from torch import nn
 
 from detectron2.checkpoint import DetectionCheckpointer
+from projects_ext.checkpoint.class_order import same_names
 from projects_ext.checkpoint.conventions import INPUT_KEY, describe_input
+from projects_ext.checkpoint.detectron2_names import CLASSES_KEY
 from projects_ext.checkpoint.files import read_file
+from projects_ext.checkpoint.key_map import Target
+from projects_ext.checkpoint.values import require_finite_state, require_usable_values
 from projects_ext.checkpoint.writing import UNFINISHED, write_whole
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
+
+from .ema import CHECKPOINT_KEY
 
 
 class AtomicCheckpointer(DetectionCheckpointer):
@@ -22,6 +29,26 @@ class AtomicCheckpointer(DetectionCheckpointer):
     A checkpoint is written beside its place, forced to the disk and renamed; only then it becomes
     the last one. Weights that are infinite or NaN are not saved.
     """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        classes: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Track a model and other objects with a state.
+
+        Args:
+            model: the model, wrapped in DistributedDataParallel or not.
+            save_dir: where checkpoints are saved and looked for.
+            classes: the names of the model's classes in order, which checkpoints carry; None if
+                nobody knows.
+            options: of DetectionCheckpointer.
+        """
+        super().__init__(model, save_dir, **options)
+        self.classes = list(classes or ())
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``name.pth`` into the output folder and make it the last checkpoint.
@@ -41,6 +68,8 @@ class AtomicCheckpointer(DetectionCheckpointer):
         seen = describe_input(self.model)
         if seen is not None:
             content[INPUT_KEY] = seen
+        if self.classes:
+            content[CLASSES_KEY] = self.classes
         for key, tracked in self.checkpointables.items():
             content[key] = _plain(tracked.state_dict())
         content.update(_plain(kwargs))
@@ -90,24 +119,57 @@ class AtomicCheckpointer(DetectionCheckpointer):
         """The file's content, read without running code in it."""
         with user_errors(where="--resume"):
             content = read_file(filename)
-        if not isinstance(content, dict) or "model" not in content:
+        # An average begins anew where there is none; the iteration, the optimizer cannot.
+        needed = {"model", *self.checkpointables} - {CHECKPOINT_KEY}
+        entries = content.items() if isinstance(content, dict) else ()
+        found = {key for key, value in entries if isinstance(value, dict)}
+        lacking = sorted(needed - found)
+        if lacking:
             raise UserError(
-                f"--resume: {filename} is no checkpoint of a training run: give it as initial "
-                "weights (train.init_checkpoint; YAML: MODEL.WEIGHTS) without --resume"
+                f"--resume: {filename} is no checkpoint of a training run (it has no "
+                f"{', '.join(lacking)}): give it as initial weights (train.init_checkpoint="
+                f"{filename}; YAML: MODEL.WEIGHTS={filename}) without --resume, and another output "
+                "folder"
             )
         return content
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        """Load the weights, after a check that they are this model's."""
-        differences = list(_differences(checkpoint["model"], self.model.state_dict()))
+        """Load the weights, after a check that they are this model's and can be resumed from."""
+        file, own = self.get_checkpoint_file(), Target(self.model).state
+        weights = checkpoint["model"]
+        differences = list(_differences(weights, own))
         if differences:
             more = f" ({len(differences) - 1} more differ)" if len(differences) > 1 else ""
             raise UserError(
-                f"--resume: {self.get_checkpoint_file()} holds another model than the config "
+                f"--resume: {file} holds another model than the config "
                 f"describes: {differences[0]}{more}; give the config that it was trained with, or "
                 "another output folder (train.output_dir; YAML: OUTPUT_DIR)"
             )
+        self._require_same_classes(checkpoint.get(CLASSES_KEY), file)
+        with user_errors(where="--resume"):
+            require_usable_values(
+                {name: weights[name] for name in own if name in weights}, own, file
+            )
+            states = {key: checkpoint[key] for key in self.checkpointables if key in checkpoint}
+            require_finite_state(states, file)
         return super()._load_model(checkpoint)
+
+    def _require_same_classes(self, theirs: Any, file: str) -> None:
+        """Refuse to continue a run on classes of other names, or in another order."""
+        if not theirs or not self.classes or same_names(theirs, self.classes):
+            return
+        pairs = zip_longest(theirs, self.classes, fillvalue="none")
+        place, (there, here) = next(
+            (place, pair)
+            for place, pair in enumerate(pairs)
+            if not same_names(*([x] for x in pair))
+        )
+        raise UserError(
+            f"--resume: {file} was trained on other classes than the data set has, or in another "
+            f"order: class {place} is '{there}' there and '{here}' here; give the data set that it "
+            f"was trained on, or start another run with these weights (train.init_checkpoint="
+            f"{file}; YAML: MODEL.WEIGHTS={file}) without --resume, and another output folder"
+        )
 
 
 def _differences(theirs: dict[str, Any], own: dict[str, torch.Tensor]) -> Iterable[str]:

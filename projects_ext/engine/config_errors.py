@@ -255,6 +255,16 @@ def unknown_key(key: str, known: Sequence[str], otherwise: str) -> str:
         known: all keys, in full.
         otherwise: what to do if none of the nearest ones was meant.
     """
+    nearest = nearest_keys(key, known)
+    if not nearest:
+        return f"the config has no key {key}, and none like it: {otherwise}"
+    return (
+        f"the config has no key {key}: did you mean {' or '.join(nearest)}? Otherwise {otherwise}"
+    )
+
+
+def nearest_keys(key: str, known: Sequence[str]) -> list[str]:
+    """Those of the known keys, at most three, that are most like a given one."""
     wanted = key.lower()
     last = wanted.rpartition(".")[2]
 
@@ -270,12 +280,7 @@ def unknown_key(key: str, known: Sequence[str], otherwise: str) -> str:
     scores = {name: likeness(name) for name in known}
     nearest = sorted((name for name in known if scores[name]), key=lambda name: -scores[name])
     nearest = nearest or [name for name in known if wanted.startswith(f"{name.lower()}.")][-1:]
-    if not nearest:
-        return f"the config has no key {key}, and none like it: {otherwise}"
-    return (
-        f"the config has no key {key}: did you mean {' or '.join(nearest[:NEAREST])}? "
-        f"Otherwise {otherwise}"
-    )
+    return nearest[:NEAREST]
 
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig
 
 from detectron2.config import CfgNode, LazyConfig, get_cfg
@@ -18,11 +17,17 @@ from projects_ext.data import (
     register_label_folders,
 )
 from projects_ext.errors import MissingFileError, UserError
+from projects_ext.modeling import heads_with_named_poolers
 
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
 from .devices import names_device, say_cpu_is_used, torch_device
+from .key_reads import RecordingCfgNode, changed_keys, record_reads
+from .unused_keys import refuse_unused
+from .yaml_tags import read_structure, refuse_tags
 
 Config = DictConfig | CfgNode
+
+COCO_FORMAT_PATHS = ("TRAIN_JSON", "TRAIN_IMAGES", "VAL_JSON", "VAL_IMAGES")
 
 LAZY_KEYS = frozenset({"model", "train", "dataloader", "optimizer"})
 
@@ -38,24 +43,56 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
     Returns:
         a ``DictConfig`` for a LazyConfig, a frozen ``CfgNode`` for YAML.
     """
-    if is_lazy(config_file):
-        with config_file_errors(config_file):
-            lazy = LazyConfig.load(config_file)
-        return apply_lazy_overrides(lazy, overrides)
+    lazy = is_lazy(config_file)
+    if not config_file.endswith(".py"):
+        refuse_tags(config_file, saved_lazy=lazy)
+    return _load_lazy(config_file, overrides) if lazy else _load_yaml(config_file, overrides)
+
+
+def _load_lazy(config_file: str, overrides: Sequence[str]) -> DictConfig:
+    with config_file_errors(config_file):
+        cfg = LazyConfig.load(config_file)
+    cfg = apply_lazy_overrides(cfg, overrides)
+    refuse_unused(cfg, [text.partition("=")[0].lstrip("+") for text in overrides])
+    return cfg
+
+
+def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
+    """A node that records which keys are read of it; see :mod:`.unused_keys`."""
     cfg = get_cfg()
     add_config(cfg)
+    defaults = cfg.clone()
     with config_file_errors(config_file, cfg):
-        cfg.merge_from_file(config_file)
-    apply_yaml_overrides(cfg, key_value_list(overrides))
-    _use_coco_format(cfg)
-    _use_label_folders(cfg)
+        cfg.merge_from_file(config_file, allow_unsafe=False)
+    pairs = key_value_list(overrides)
+    for key in COCO_FORMAT_PATHS:
+        if f"DATASETS.COCO_FORMAT.{key}" in pairs[::2]:
+            # A list may take the place of the file's path, and a path that of its list.
+            cfg.DATASETS.COCO_FORMAT[key] = None
+    apply_yaml_overrides(cfg, pairs)
+    _refuse_unsupported(cfg)
+    refuse_unused(cfg, pairs[::2])
+    changed = changed_keys(cfg, defaults)
+    settled = _settle_data(cfg, pairs[::2])
+    cfg.MODEL.ROI_HEADS.NAME = heads_with_named_poolers(cfg)
     on_gpu = torch_device(cfg.MODEL.DEVICE).type == "cuda"
     if on_gpu and not torch.cuda.is_available() and not names_device(overrides):
         # Detectron2's default, which here cannot be meant.
         say_cpu_is_used(cfg.MODEL.DEVICE)
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
-    return cfg
+    return record_reads(
+        cfg, changed=[key for key in changed if not key.endswith(settled)], command_line=pairs[::2]
+    )
+
+
+def _refuse_unsupported(cfg: CfgNode) -> None:
+    """Features of Detectron2 for which there is no code here, in the model or in the evaluation."""
+    if cfg.TEST.AUG.ENABLED:
+        raise UserError(
+            "TEST.AUG.ENABLED is True, but there is no test-time augmentation of detectors here: "
+            "set TEST.AUG.ENABLED False"
+        )
 
 
 def is_lazy(config_file: str) -> bool:
@@ -73,20 +110,10 @@ def is_lazy(config_file: str) -> bool:
         )
     if not PathManager.isfile(config_file):
         raise MissingFileError(f"no config file at {config_file}: correct --config-file")
-    return suffix == ".py" or bool(_top_level_keys(config_file) & LAZY_KEYS)
-
-
-def _top_level_keys(yaml_file: str) -> set[str]:
-    """Read without running what the tags in a saved LazyConfig stand for."""
-    with PathManager.open(yaml_file, "r") as file:
-        try:
-            node = yaml.compose(file, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{yaml_file} is no valid YAML: {reason}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{yaml_file} holds no config: it must be a mapping of keys to values")
-    return {str(key.value) for key, _ in node.value}
+    if suffix == ".py":
+        return True
+    keys = {str(key.value) for key, _ in read_structure(config_file).value}
+    return bool(keys & LAZY_KEYS)
 
 
 def key_value_list(overrides: Sequence[str]) -> list[str]:
@@ -109,14 +136,51 @@ def key_value_list(overrides: Sequence[str]) -> list[str]:
     return flat
 
 
+def _settle_data(cfg: CfgNode, given: Sequence[str]) -> tuple[str, ...]:
+    """Let paths stand for data set names and class counts.
+
+    Args:
+        cfg: changed in place.
+        given: the keys of the command line.
+
+    Returns:
+        endings of the keys that are settled by it, if any.
+
+    Raises:
+        UserError: the files say something else than a key of the command line.
+    """
+    before = cfg.clone()
+    _use_coco_format(cfg)
+    _use_label_folders(cfg)
+    overruled = [key for key in changed_keys(cfg, before) if key in given]
+    if overruled:
+        raise UserError(
+            f"{overruled[0]} has no effect here, because it comes from the files that "
+            "DATASETS.COCO_FORMAT or DATASETS.LABEL_FOLDERS names: leave it out"
+        )
+    used = tuple(
+        f".{section}.{key}"
+        for section in ("COCO_FORMAT", "LABEL_FOLDERS")
+        if any(before.DATASETS[section].values())
+        for key in before.DATASETS[section]
+    )
+    return (*used, ".NUM_CLASSES") if used else ()
+
+
 def _use_coco_format(cfg: CfgNode) -> None:
     """Let the paths in DATASETS.COCO_FORMAT stand for data set names and for the class count."""
     paths = cfg.DATASETS.COCO_FORMAT
-    if not any(paths.values()):
+    if not any(paths[key] for key in COCO_FORMAT_PATHS):
         return
-    skip = paths.SKIP_INVALID
-    cfg.DATASETS.TRAIN = (register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, skip),)
-    cfg.DATASETS.TEST = (register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, skip),)
+    options = {
+        "skip_invalid": paths.SKIP_INVALID,
+        "iscrowd_as_objects": paths.ISCROWD_AS_OBJECTS,
+        "masks": cfg.MODEL.MASK_ON,
+    }
+    train = register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, **options)
+    options["train_json"] = paths.TRAIN_JSON
+    val = register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, **options)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
     num_classes = count_categories(paths.TRAIN_JSON)
     nodes: dict[str, Any] = dict(cfg.MODEL)
     for name, node in nodes.items():

@@ -1,6 +1,7 @@
 """An exponential moving average of the weights (EMA), which is what gets evaluated."""
 
 import logging
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -8,8 +9,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from detectron2.engine import HookBase
-from detectron2.utils.file_io import PathManager
-from projects_ext.checkpoint.files import read_file
+from projects_ext.checkpoint import Weights
+from projects_ext.checkpoint.sources import read_content
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -70,19 +71,32 @@ class AverageWeights(HookBase):
         self.average.update_parameters(self.model)
 
 
-def load_average(model: nn.Module, checkpoint: str) -> None:
-    """Give ``model`` the average that a checkpoint of a run with averaging holds.
+def averaged_weights(checkpoint: str, trust: bool = False) -> Weights | None:
+    """The average that a checkpoint of a run with averaging holds, as a source of weights.
 
-    A checkpoint without one (weights from elsewhere) changes nothing, and the log says so.
+    It is to be loaded as the plain weights are, classes in another order included.
+
+    Args:
+        checkpoint: a path or an address.
+        trust: let the file run the code in it.
+
+    Returns:
+        None for a checkpoint without one (weights from elsewhere); the log says so.
     """
-    content = read_file(PathManager.get_local_path(checkpoint))
+    content, remarks = read_content(checkpoint, trust)
     state = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
-    if not state:
+    if not isinstance(state, dict) or not state:
         logger.info(f"No averaged weights in {checkpoint}: its plain weights are evaluated")
-        return
+        return None
+    others = {key: value for key, value in content.items() if key not in (CHECKPOINT_KEY, "model")}
+    logger.info(f"Averaged weights of {checkpoint}, after {int(state['n_averaged'])} updates")
+    source = f"{checkpoint} (its averaged weights)"
+    return Weights(source, model_entries(state), others, "model", remarks)
+
+
+def model_entries(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The averaged model's entries in the state of an ``AveragedModel``, under their own names."""
     prefix = "module."
-    weights = {
+    return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    model.load_state_dict(weights)
-    logger.info(f"Averaged weights of {checkpoint}, after {int(state['n_averaged'])} updates")

@@ -7,22 +7,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from torch import nn
+
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from projects_ext.data import require_class_count
-from projects_ext.errors import UserError
+from projects_ext.checkpoint import class_names
+from projects_ext.data import log_pending_warnings, require_class_count, require_safe_data
+from projects_ext.errors import UserError, user_errors
 
 from .arguments import parse_arguments
 from .base import RunTrainer
 from .config_check import check_config
 from .config_files import Config, load_config
 from .devices import require_device
-from .ema import load_average
+from .ema import averaged_weights
 from .faults import one_sentence
 from .launch import launch
+from .memory import keep_freed_memory
 from .output_folder import output_folder
 from .overview import describe_run
 from .places import is_first, require_places, world_size
@@ -73,6 +77,7 @@ def set_up(cfg: Config, arguments: Namespace) -> Config:
     with _log_file_only():
         default_setup(cfg, arguments)
     logger.info(describe_run(Settings.of(cfg), arguments.config_file))
+    log_pending_warnings()  # a YAML config names its data sets while it is read
     return cfg
 
 
@@ -83,6 +88,7 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
     trainer: Any = trainer_for(cfg)
     model = trainer.build_model(cfg)
     require_class_count(model, trainer.test_sets(cfg))
+    require_safe_data(trainer.test_sets(cfg))
     checkpointer = DetectionCheckpointer(model, settings.output_dir)  # finds the last one
     checkpoint = settings.init_checkpoint
     if arguments.resume and checkpointer.has_checkpoint():
@@ -93,12 +99,42 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
             f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
             f"checkpoint in {settings.output_dir}"
         )
-    trainer.load_weights(model, checkpoint, settings, trainer.test_sets(cfg))
-    if settings.ema_decay:
-        load_average(model, checkpoint)
+    load_for_evaluation(trainer, model, checkpoint, settings, class_names(trainer.test_sets(cfg)))
     metrics = trainer.test(cfg, model)
     write_results(settings, arguments, metrics, checkpoint)
     return metrics
+
+
+def load_for_evaluation(
+    trainer: type[RunTrainer],
+    model: nn.Module,
+    checkpoint: str,
+    settings: Settings,
+    classes: Sequence[str] | None,
+) -> None:
+    """Load the weights that are to be evaluated: the average, where the config asks for one.
+
+    Raises:
+        UserError: the weights do not fit the model; or a part of it gets none, which would be
+            evaluated with random numbers.
+    """
+    source: Any = checkpoint
+    if settings.ema_decay:
+        with user_errors():
+            source = averaged_weights(checkpoint, settings.trust_checkpoint) or checkpoint
+    report = trainer.load_weights(model, source, settings, classes)
+    for doubt in report.doubts:
+        logger.warning(f"{report.source}: {doubt}")
+    if report.unloaded and not settings.allow_missing_weights:
+        count = len(report.unloaded) + len(report.loaded)
+        why = "; ".join(report.notes) if report.reinitialised else ""
+        raise UserError(
+            f"--eval-only: {len(report.unloaded)} of the model's {count} entries get no value from "
+            f"{report.source}, such as {report.unloaded[0]}, and would be random"
+            f"{f' ({why})' if why else ''}: give the config that these weights were trained with, "
+            "or other weights; to evaluate all the same, add train.allow_missing_weights=True "
+            "(YAML: MODEL.ALLOW_MISSING_WEIGHTS=True)"
+        )
 
 
 def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
@@ -114,6 +150,7 @@ def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
 
 def run(arguments: Namespace) -> dict[str, Any] | None:
     """What one process does, from config file to results."""
+    keep_freed_memory()
     cfg = set_up(load_config(arguments.config_file, arguments.opts), arguments)
     return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
 

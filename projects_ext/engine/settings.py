@@ -27,6 +27,8 @@ class Settings:
     init_checkpoint: str
     # Whether that file may run the code in it.
     trust_checkpoint: bool
+    # Whether evaluation accepts weights that leave parts of the model random.
+    allow_missing_weights: bool
     device: str
     batch_size: int
     max_iter: int
@@ -110,6 +112,7 @@ def _from_lazy(cfg: DictConfig) -> Settings:
         output_dir=cfg.train.output_dir,
         init_checkpoint=cfg.train.init_checkpoint or "",
         trust_checkpoint=cfg.train.get("trust_checkpoint", False),
+        allow_missing_weights=cfg.train.get("allow_missing_weights", False),
         device=cfg.train.device,
         batch_size=cfg.dataloader.train.total_batch_size,
         max_iter=cfg.train.max_iter,
@@ -132,6 +135,7 @@ def _from_yaml(cfg: CfgNode) -> Settings:
         output_dir=cfg.OUTPUT_DIR,
         init_checkpoint=cfg.MODEL.WEIGHTS,
         trust_checkpoint=cfg.MODEL.TRUST_WEIGHTS,
+        allow_missing_weights=cfg.MODEL.ALLOW_MISSING_WEIGHTS,
         device=cfg.MODEL.DEVICE,
         batch_size=solver.IMS_PER_BATCH,
         max_iter=solver.MAX_ITER,

@@ -23,6 +23,7 @@ from .base import RunTrainer
 from .instantiation import build, building
 from .overview import describe_training_set
 from .settings import Settings
+from .unused_keys import warn_of_unread_lazy_keys
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -42,6 +43,10 @@ class Trainer(RunTrainer):
     ``train`` (see ``configs/common/train.py``). The methods of DefaultTrainer that take a ``cfg``
     take the LazyConfig here.
     """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        super().__init__(cfg)
+        warn_of_unread_lazy_keys(self.cfg)
 
     @classmethod
     def create_model(cls, cfg: DictConfig) -> nn.Module:

@@ -10,7 +10,7 @@ from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.engine import hooks
 from detectron2.evaluation import (
     CityscapesInstanceEvaluator,
@@ -34,11 +34,14 @@ from projects_ext.evaluation import (
     SemanticEvaluator,
     SemanticPictures,
 )
+from projects_ext.modeling import heads_with_named_poolers, named_poolers
 
 from .base import RunTrainer
 from .instantiation import building
+from .key_reads import pause_recording, reads_of, record_reads
 from .overview import describe_training_set
 from .settings import Settings
+from .unused_keys import require_effect
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -52,6 +55,25 @@ EVALUATORS: dict[str, Callable[[str, str], DatasetEvaluator]] = {
 }
 
 
+READ_OUTSIDE = frozenset(
+    {
+        # By `default_setup`, or before the config comes here.
+        "VERSION",
+        "SEED",
+        "CUDNN_BENCHMARK",
+        "FLOAT32_PRECISION",
+        # By what scales the schedule.
+        "SOLVER.REFERENCE_WORLD_SIZE",
+        "SOLVER.REFERENCE_BATCH_SIZE",
+        # By the evaluations.
+        "TEST.PICTURES",
+        "TEST.EXPECTED_RESULTS",
+        "DATASETS.TEST",
+    }
+)
+"""Keys that have an effect although nothing that is built before training reads them."""
+
+
 class YamlTrainer(RunTrainer):
     """Train what a YAML config describes: keys of Detectron2 and of ``projects_ext.add_config``.
 
@@ -59,16 +81,40 @@ class YamlTrainer(RunTrainer):
     :class:`~projects_ext.engine.Trainer`, the one for LazyConfigs.
     """
 
+    def __init__(self, cfg: CfgNode) -> None:
+        """Build all that trains.
+
+        Raises:
+            UserError: a key of the command line has no effect.
+        """
+        super().__init__(record_reads(cfg))
+        DatasetMapper.from_config(self.cfg, False)  # as the evaluations will
+        reads_of(self.cfg).keys.update(READ_OUTSIDE)
+        require_effect(self.cfg, [name for name in self.cfg if name != "MODEL"])
+
     @classmethod
     def prepare(cls, cfg: Any) -> Any:
         """Detectron2's scaling by the number of processes, or this project's by the batch."""
-        return super().prepare(cls.auto_scale_workers(cfg, comm.get_world_size()))
+        with pause_recording(cfg):
+            return super().prepare(cls.auto_scale_workers(cfg, comm.get_world_size()))
 
     @classmethod
     def create_model(cls, cfg: CfgNode) -> nn.Module:
-        """The model of ``cfg.MODEL``, by Detectron2's registries."""
+        """The model of ``cfg.MODEL``, by Detectron2's registries.
+
+        Raises:
+            UserError: the model has no place for a pooler that the config names, or does not read
+                another key under ``MODEL`` that the command line sets.
+        """
+        cfg = _with_named_poolers(record_reads(cfg))
         with building("MODEL"):
-            return build_model(cfg)
+            model = build_model(cfg)
+        # They also read keys of the model.
+        Settings.of(cfg)
+        DatasetMapper.from_config(cfg, False)
+        _require_named_poolers(cfg)
+        require_effect(cfg, ["MODEL"])
+        return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -150,3 +196,30 @@ class YamlTrainer(RunTrainer):
         if metrics is not None and self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(self.cfg, metrics)
         return metrics
+
+
+def _with_named_poolers(cfg: CfgNode) -> CfgNode:
+    """The config with RoI heads that follow ``POOLER_NAME``, as ``load_config`` returns it."""
+    with pause_recording(cfg):
+        heads = heads_with_named_poolers(cfg)
+    if heads != cfg.MODEL.ROI_HEADS.NAME:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.ROI_HEADS.NAME = heads
+        cfg.freeze()
+    return cfg
+
+
+def _require_named_poolers(cfg: CfgNode) -> None:
+    """Refuse a pooler that is named for a head, also in a file, if building it did not read it."""
+    with pause_recording(cfg):
+        named = named_poolers(cfg)
+        heads, architecture = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.META_ARCHITECTURE
+        if not cfg.MODEL.MASK_ON:
+            # No masks, no pooler for them: the config file may say how they would be pooled.
+            named.pop("MODEL.ROI_MASK_HEAD.POOLER_NAME", None)
+    for key in sorted(named.keys() - reads_of(cfg).keys):
+        raise UserError(
+            f"{key} is {named[key]}, but {architecture} with MODEL.ROI_HEADS.NAME {heads} does not "
+            "read it: leave it out, or use RoI heads that are derived from StandardROIHeads"
+        )

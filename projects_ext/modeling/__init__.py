@@ -8,8 +8,12 @@ from .box_regression import TwoSidedBox2BoxTransform
 from .cascade import StagewiseCascadeROIHeads
 from .initialisation import KaimingLogitsMaskHead, XavierUniformFPN
 from .matcher import ReassigningMatcher
-from .poolers import ROI_POOLER_REGISTRY, build_roi_pooler
-from .roi_heads import RegisteredPoolersCascadeROIHeads, RegisteredPoolersROIHeads
+from .poolers import ROI_POOLER_REGISTRY, build_roi_pooler, named_poolers
+from .roi_heads import (
+    RegisteredPoolersCascadeROIHeads,
+    RegisteredPoolersROIHeads,
+    heads_with_named_poolers,
+)
 
 __all__ = [
     "ROI_POOLER_REGISTRY",
@@ -21,4 +25,6 @@ __all__ = [
     "TwoSidedBox2BoxTransform",
     "XavierUniformFPN",
     "build_roi_pooler",
+    "heads_with_named_poolers",
+    "named_poolers",
 ]

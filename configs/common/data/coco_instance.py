@@ -8,7 +8,7 @@ from projects_ext.data import build_test_loader, build_train_loader
 
 dataloader = dict(
     train=L(build_train_loader)(
-        dataset=L(get_detection_dataset_dicts)(names="coco_2017_train"),
+        dataset=L(get_detection_dataset_dicts)(names="coco_2017_train", filter_empty=True),
         mapper=L(DatasetMapper)(
             is_train=True,
             augmentations=[
@@ -21,6 +21,8 @@ dataloader = dict(
             ],
             image_format="BGR",
             use_instance_mask=True,
+            # "bitmask" where objects have run lengths in place of polygons, whatever stands here.
+            instance_mask_format="polygon",
         ),
         total_batch_size=16,
         num_workers=4,

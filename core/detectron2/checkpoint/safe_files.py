@@ -3,29 +3,15 @@
 import errno
 import os
 import pickle
-import pkgutil
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
-import numpy as np
 import torch
 
-_NUMPY_FUNCTIONS = {
-    f"{core}.{name}": pkgutil.resolve_name(f"numpy._core.{name}")
-    for core in ("numpy.core", "numpy._core")  # before and since NumPy 2
-    for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
-}
-"""What NumPy's pickled arrays and numbers are made with, under its old and new names."""
-
-
-_HARMLESS = {
-    **_NUMPY_FUNCTIONS,
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    "collections.OrderedDict": OrderedDict,
-}
+from .plain_arrays import BUILT, MAKERS, Stored, unwrapped
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -34,11 +20,48 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The object of that name, if it is one that arrays consist of."""
         full_name = f"{module}.{name}"
-        if full_name == "_codecs.encode":  # bytes, in pickle protocols up to 2
-            return super().find_class(module, name)
-        if full_name not in _HARMLESS:
+        if full_name not in _FUNCTIONS:
             raise pickle.UnpicklingError(f"it names {full_name}")
-        return _HARMLESS[full_name]
+        return _FUNCTIONS[full_name]
+
+
+class _Function:
+    """A function that a pickle may call, and whose attributes it may not set."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("it changes a function")
+
+
+def _bytes(text: str, encoding: str) -> bytes:
+    """Bytes in pickle protocols up to 2."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ValueError(f"it holds bytes in {encoding!r:.40}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """As the same protocols write empty ones."""
+    return b""
+
+
+_FUNCTIONS = {
+    name: function if isinstance(function, Stored) else _Function(function)
+    for name, function in {
+        **MAKERS,
+        "collections.OrderedDict": OrderedDict,
+        "_codecs.encode": _bytes,
+        "builtins.bytes": _no_bytes,
+        "__builtin__.bytes": _no_bytes,
+    }.items()
+}
 
 
 def load_arrays(filename: str) -> Any:
@@ -50,7 +73,9 @@ def load_arrays(filename: str) -> Any:
     with open(filename, "rb") as file:
         try:
             # Detectron's files were written by Python 2.
-            return _ArrayUnpickler(file, encoding="latin1").load()
+            return unwrapped(_ArrayUnpickler(file, encoding="latin1").load())
+        except (MemoryError, OSError):
+            raise  # not the file's fault
         except Exception as error:  # a damaged pickle may raise anything
             raise ValueError(
                 f"{filename} is not loaded: a .pkl checkpoint may hold only NumPy arrays and plain "
@@ -60,9 +85,27 @@ def load_arrays(filename: str) -> Any:
 
 def _numpy_globals() -> list[Any]:
     """What NumPy scalars and arrays need among the saved values of, say, training hooks."""
-    dtypes = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
-    named = [(function, name) for name, function in _NUMPY_FUNCTIONS.items()]
-    return [np.dtype, np.ndarray, *named, *dtypes]
+    functions = [(function, name) for name, function in MAKERS.items()]
+    # Of empty bytes, too: an array without values has them.
+    return [*functions, *BUILT, (_no_bytes, "builtins.bytes"), (_no_bytes, "__builtin__.bytes")]
+
+
+def _require_honest_archive(filename: str) -> None:
+    """Refuse an archive that unpacks to more than its own size; PyTorch writes none.
+
+    Raises:
+        ValueError: it is compressed, or its entries claim more bytes than there are.
+        zipfile.BadZipFile: it is cut off.
+    """
+    with open(filename, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+    with zipfile.ZipFile(filename) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed, as PyTorch's files never are")
+    if sum(entry.file_size for entry in entries) > os.path.getsize(filename):
+        raise ValueError("it claims to hold more than its size")
 
 
 def load_tensors(filename: str) -> Any:
@@ -72,8 +115,9 @@ def load_tensors(filename: str) -> Any:
         ValueError: the file holds other objects or is damaged.
     """
     try:
+        _require_honest_archive(filename)
         with torch.serialization.safe_globals(_numpy_globals()):
-            return torch.load(filename, map_location="cpu", weights_only=True)
+            return unwrapped(torch.load(filename, map_location="cpu", weights_only=True))
     except MemoryError:
         raise
     except Exception as error:  # a damaged file may raise anything

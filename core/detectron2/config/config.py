@@ -9,8 +9,10 @@ from typing import IO, Any
 from fvcore.common.config import CfgNode as _CfgNode
 from omegaconf import DictConfig
 from yacs.config import CfgNode as _PlainNode
+from yaml.constructor import ConstructorError
 
 from ..utils.file_io import PathManager
+from ._yaml import with_line
 from .defaults import DEFAULTS
 
 CONFIG_VERSION = 2
@@ -27,22 +29,29 @@ class CfgNode(_CfgNode):
     def _open_cfg(cls, filename: str) -> IO[Any]:
         return PathManager.open(filename, "r")
 
-    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = True) -> None:
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
         """Take over the values of a YAML file and of the files it names under ``_BASE_``.
 
         Args:
             cfg_filename: path or address.
-            allow_unsafe: allow YAML tags that make Python objects, i.e. run code.
+            allow_unsafe: allow YAML tags that make Python objects, i.e. run code. Detectron2's
+                default is True.
 
         Raises:
             FileNotFoundError: no such file.
             KeyError: the file has a key that this node lacks.
-            ValueError: a value's type differs from the present value's, or the file is written
-                for another version of the keys.
+            ValueError: a value's type differs from the present value's; the file is written for
+                another version of the keys; or it has a tag that makes a Python object.
         """
         if not PathManager.isfile(cfg_filename):
             raise FileNotFoundError(f"Config file '{cfg_filename}' does not exist.")
-        values = self.load_yaml_with_base(cfg_filename, allow_unsafe=allow_unsafe) or {}
+        try:
+            values = self.load_yaml_with_base(cfg_filename, allow_unsafe=allow_unsafe) or {}
+        except ConstructorError as error:
+            raise ValueError(
+                f"Config file '{cfg_filename}' or its base, {with_line(error)}: write the value "
+                "itself there, or pass allow_unsafe=True if you trust the file."
+            ) from error
         version = values.get("VERSION", CONFIG_VERSION)
         if "VERSION" in self and version != CONFIG_VERSION:
             raise ValueError(

@@ -20,6 +20,7 @@ from ..utils.file_io import PathManager
 from ..utils.registry import _convert_target_to_string, locate
 from ._loader import cast_to_config, run_config_file
 from ._python_text import assignments, expression
+from ._yaml import load_saved, with_line
 
 __all__ = ["LazyCall", "LazyConfig"]
 
@@ -65,15 +66,13 @@ def _run(filename: str) -> dict[str, Any]:
     if filename.endswith(".py"):
         return run_config_file(filename)
     with PathManager.open(filename, "r") as file:
-        # Saved configs hold tags for tuples and functions. Like a .py config, a .yaml one is
-        # trusted code.
         try:
-            content = yaml.unsafe_load(file)
+            content = load_saved(file)
         except yaml.YAMLError as error:
             pickled = f"{filename}.pkl"
             remedy = f" ({pickled} holds the whole config)" if PathManager.isfile(pickled) else ""
             raise ValueError(
-                f"Config file {filename} is no valid YAML{remedy}: {' '.join(str(error).split())}"
+                f"Config file {filename} cannot be loaded{remedy}: {with_line(error)}"
             ) from error
     if not isinstance(content, dict):
         raise ValueError(f"Config file {filename} has to hold a mapping of keys to values.")
@@ -150,7 +149,11 @@ class LazyConfig:
 
     @staticmethod
     def load(filename: str, keys: str | tuple[str, ...] | None = None) -> Any:
-        """The configuration in a ``.py`` or ``.yaml`` file. Loading runs the code in the file.
+        """The configuration in a ``.py`` or ``.yaml`` file.
+
+        Loading a ``.py`` file runs it. Loading YAML runs nothing in it: its tags may stand for
+        tuples, and for functions and classes by their names. ``instantiate`` calls what a
+        configuration of either kind names.
 
         Args:
             filename: path or address.
@@ -192,8 +195,9 @@ class LazyConfig:
     def save(cfg: Any, filename: str) -> None:
         """Write a configuration as YAML, which ``load`` reads again.
 
-        Where YAML cannot hold an object in it (a lambda, a class of a config file), the config is
-        also pickled with cloudpickle beside the file, as ``filename + ".pkl"``.
+        Where YAML cannot hold an object in it without running code when it is loaded (a lambda, a
+        class of a config file, an instance of a class), the config is also pickled with cloudpickle
+        next to the file, as ``filename + ".pkl"``.
         """
         logger = logging.getLogger(__name__)
         try:
@@ -208,7 +212,7 @@ class LazyConfig:
             )
             with PathManager.open(filename, "w") as file:
                 file.write(text)
-            yaml.unsafe_load(text)
+            load_saved(text)
         except Exception as error:  # yaml runs the objects' own code, which may raise anything
             reason = " ".join(str(getattr(error, "problem", None) or error).split())
             with PathManager.open(f"{filename}.pkl", "wb") as file:

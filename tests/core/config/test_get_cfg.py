@@ -101,3 +101,16 @@ def test_set_global_cfg_replaces_all_values():
     set_global_cfg(CfgNode({"A": 3}))
     assert dict(global_cfg) == {"A": 3}
     set_global_cfg(CfgNode())
+
+
+@pytest.mark.core_only(reason="upstream makes what the tags of a YAML file stand for")
+def test_tags_that_make_objects_are_refused(tmp_path):
+    base, leaf = tmp_path / "base.yaml", tmp_path / "leaf.yaml"
+    base.write_text("SOLVER:\n  STEPS: !!python/object/apply:builtins.list []\n")
+    leaf.write_text("_BASE_: base.yaml\n")
+    for path in (base, leaf):
+        with pytest.raises(ValueError, match=r"line 2: .*!!python/object/apply:builtins\.list"):
+            get_cfg().merge_from_file(str(path))
+    cfg = get_cfg()
+    cfg.merge_from_file(str(base), allow_unsafe=True)
+    assert cfg.SOLVER.STEPS == ()

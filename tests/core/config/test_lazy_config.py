@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
+import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -182,6 +183,39 @@ def test_save_of_unnameable_objects_pickles(tmp_path, write, caplog):
         again = cloudpickle.load(file)
     assert instantiate(again.call) == 8
     assert again.more.f(1) == 2
+
+
+@pytest.mark.core_only(reason="upstream makes what the tags of a YAML file stand for")
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("!!python/object/apply:builtins.list []", "could run code and is not read: write"),
+        ("!!python/object/new:builtins.list []", "could run code"),
+        ("!!python/module:string ''", "could run code"),
+        ("!!python/name:string.digits ''", r"string\.digits is no function or class"),
+        ("!!python/name:string.nothing ''", r"there is no string\.nothing"),
+        ("!!python/tuple 3", "a tuple has to be a sequence"),
+    ],
+)
+def test_tags_other_than_tuples_and_names_are_refused(write, value, message):
+    with pytest.raises(ValueError, match=rf"x\.yaml cannot be loaded: line 2: .*{message}"):
+        LazyConfig.load(write("x.yaml", f"a: 1\nb: {value}\n"))
+
+
+def test_tuples_and_names_come_back(write):
+    text = "a: !!python/tuple [1, [2]]\nb: [!!python/name:torch.nn.modules.activation.ReLU '']\n"
+    config = LazyConfig.load(write("x.yaml", text))
+    assert tuple(config.a) == (1, [2])
+    assert config.b[0] is nn.ReLU
+
+
+@pytest.mark.core_only(reason="upstream writes what only its unsafe loader reads")
+def test_what_could_not_be_loaded_without_running_code_is_pickled(tmp_path):
+    path = str(tmp_path / "saved.yaml")
+    config = OmegaConf.create({"t": torch.device("cpu")}, flags={"allow_objects": True})
+    LazyConfig.save(config, path)
+    with pytest.raises(ValueError, match=r"saved\.yaml\.pkl holds the whole config"):
+        LazyConfig.load(path)
 
 
 @pytest.mark.core_only(reason="upstream lets yaml's own error through")

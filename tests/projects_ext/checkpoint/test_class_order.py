@@ -8,7 +8,7 @@ from torch import nn
 
 from detectron2.data import MetadataCatalog
 from projects_ext.checkpoint import ClassLayer, KeyMap, class_names, load_weights
-from projects_ext.checkpoint.class_order import reorder_classes
+from projects_ext.checkpoint.class_order import other_names, reorder_classes
 from tests.projects_ext.checkpoint.small_models import (
     assert_has_weights,
     openmmlab_weights,
@@ -93,7 +93,10 @@ def test_some_of_the_same_in_other_places_are_refused(source: Any, model: Any) -
 def test_other_names_are_taken_for_the_same_classes(source: Any, model: Any) -> None:
     content = openmmlab_file(source, "cat", "dog", "bird")
     report = load_weights(model, content, classes=["cat", "hound", "bird"])
-    assert report.notes[1].startswith("classes are called otherwise in the file, such as class 1")
+    assert report.doubts == report.notes[1:]
+    assert report.doubts[0].startswith(
+        "1 of 3 classes have other names in the file, such as class 1, 'dog' there and 'hound' in "
+    )
     assert_has_weights(model, weights(source))
 
 
@@ -102,6 +105,7 @@ def test_other_names_are_taken_for_the_same_classes(source: Any, model: Any) -> 
 )
 def test_nothing_to_compare(theirs: Any, own: Any) -> None:
     assert reorder_classes({}, (), theirs, own, "x") == ""
+    assert other_names(theirs, own) == ""
 
 
 def test_names_of_registered_data_sets() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from projects_ext.data import count_categories, register_coco_format
-from projects_ext.data.validate import inspect
+from projects_ext.data.coco import inspect
 from projects_ext.errors import MissingFileError, UserError
 
 Content = dict[str, Any]
@@ -19,6 +19,7 @@ def coco() -> Content:
     """Two images with three annotations, one of them a crowd, all right."""
     shape = {"segmentation": [[1, 1, 9, 1, 9, 9]], "bbox": [1, 1, 8, 8], "area": 32, "iscrowd": 0}
     crowd = {"size": [20, 30], "counts": [0, 600]}
+    whole = {"segmentation": crowd, "bbox": [0, 0, 30, 20], "area": 600, "iscrowd": 1}
     return {
         "images": [
             {"id": 1, "file_name": "a.png", "width": 30, "height": 20},
@@ -27,7 +28,7 @@ def coco() -> Content:
         "annotations": [
             {"id": 11, "image_id": 1, "category_id": 5, **shape},
             {"id": 12, "image_id": 2, "category_id": 7, **shape},
-            {"id": 13, "image_id": 2, "category_id": 7, **shape, "segmentation": crowd},
+            {"id": 13, "image_id": 2, "category_id": 7, **whole},
         ],
         "categories": [{"id": 7, "name": "late"}, {"id": 5, "name": "early"}],
     }
@@ -57,7 +58,7 @@ def test_a_good_file_is_inspected_once(folder: Path) -> None:
     inspection = inspect(str(folder / "instances.json"))
     assert inspection.classes == ("early", "late")
     assert inspection.files == ("a.png", "b.png")
-    assert inspection.problems == ()
+    assert inspection.findings == ()
     assert inspect(str(folder / "instances.json")) is inspection
 
 
@@ -77,7 +78,7 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
         (annotation(bbox=[1, 2, 3]), r"has the bbox \[1, 2, 3\], which is not four numbers"),
         (annotation(bbox=[1, "2", 3, 4]), "which is not four numbers"),
         (annotation(bbox=[1, 2, 0, 4]), r"has the bbox \[1, 2, 0, 4\], which has no area"),
-        (annotation(bbox=[1, 2, float("nan"), 4]), "which has no area"),
+        (annotation(bbox=[1, 2, float("nan"), 4]), "which is not finite"),
         (annotation(segmentation=[[1, 1, 9, 1]]), "has a polygon of fewer than 3 points"),
         (annotation(segmentation=[[1, 1, 9, 1, 9, 9, 5]]), "has a polygon of fewer than 3 points"),
         (annotation(segmentation=[1, 1, 9, 1, 9, 9]), "neither a list of polygons nor an RLE"),
@@ -128,7 +129,11 @@ def test_what_detectron2_leaves_out_is_a_warning_by_choice(
 @pytest.mark.parametrize(
     ("key", "change", "message"),
     [
-        ("images", lambda e: e[0].pop("height"), "images with id 1 has no height: add it"),
+        (
+            "images",
+            lambda e: e[0].pop("height"),
+            "images with id 1 has no height, and .*a.png cannot be",
+        ),
         ("images", lambda e: e[1].update(id=1), "2 images have the id 1: give each"),
         ("annotations", lambda e: e[0].pop("bbox"), "annotations with id 11 has no bbox"),
         ("categories", lambda e: e[0].pop("name"), "categories with id 7 has no name"),

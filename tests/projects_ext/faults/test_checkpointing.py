@@ -171,7 +171,9 @@ def test_a_last_checkpoint_that_is_gone_or_no_run_is_named(tmp_path: Path) -> No
     with pytest.raises(MissingFileError, match=r"0002\.pth, .*: write one of model_0000001\.pth"):
         checkpointer.resume_or_load("")
     torch.save({"weight": torch.ones(2)}, tmp_path / "model_0000002.pth")
-    with pytest.raises(UserError, match=r"0002\.pth is no checkpoint of a training run: give it"):
+    with pytest.raises(
+        UserError, match=r"0002\.pth is no checkpoint of a training run \(it has no model\): give"
+    ):
         checkpointer.resume_or_load("")
 
 
@@ -207,3 +209,61 @@ def test_resume_with_another_model_ends_in_a_sentence(
     assert said.startswith(f"error: --resume: {tmp_path}/model_final.pth holds another model than")
     assert "32" in said
     assert "give the config that it was trained with, or another output folder" in said
+
+
+class TestClassNames:
+    """Checkpoints carry the names of the classes, and resume on the same ones alone."""
+
+    def test_they_are_saved(self, tmp_path: Path) -> None:
+        AtomicCheckpointer(nn.Linear(3, 2), str(tmp_path), classes=["a", "b"]).save("m")
+        assert torch.load(tmp_path / "m.pth", weights_only=True)["classes"] == ["a", "b"]
+        AtomicCheckpointer(nn.Linear(3, 2), str(tmp_path)).save("m")
+        assert "classes" not in torch.load(tmp_path / "m.pth", weights_only=True)
+
+    @pytest.mark.parametrize(
+        ("names", "difference"),
+        [
+            (["dog", "cat"], "class 0 is 'Cat' there and 'dog' here"),
+            (["cat", "horse"], "class 1 is 'dog' there and 'horse' here"),
+            (["cat"], "class 1 is 'dog' there and 'none' here"),
+        ],
+    )
+    def test_others_are_refused(self, names: list[str], difference: str, tmp_path: Path) -> None:
+        AtomicCheckpointer(nn.Linear(3, 2), str(tmp_path), classes=["Cat", "dog"]).save("m")
+        model = nn.Linear(3, 2)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        with pytest.raises(
+            UserError, match=rf"--resume: .*m\.pth was trained .*: {difference}; gi"
+        ):
+            AtomicCheckpointer(model, str(tmp_path), classes=names).resume_or_load("")
+        assert same_bits(before, model.state_dict())
+
+    @pytest.mark.parametrize(("saved", "own"), [(None, ["a"]), (["a"], None), (["A "], ["a"])])
+    def test_the_same_or_unknown_ones_resume(self, saved: Any, own: Any, tmp_path: Path) -> None:
+        AtomicCheckpointer(nn.Linear(3, 2), str(tmp_path), classes=saved).save("m", iteration=3)
+        again = AtomicCheckpointer(nn.Linear(3, 2), str(tmp_path), classes=own)
+        assert again.resume_or_load("")["iteration"] == 3
+
+
+def test_weights_without_the_state_of_a_run_are_not_resumed_from(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    AtomicCheckpointer(model, str(tmp_path)).save("converted")
+    message = r"--resume: .*converted\.pth is no .* \(it has no trainer\): give it as initial weigh"
+    with pytest.raises(UserError, match=message):
+        AtomicCheckpointer(model, str(tmp_path), trainer=State(iteration=0)).resume_or_load("")
+
+
+@pytest.mark.parametrize("part", ["model", "trainer"])
+def test_nan_is_not_resumed_from(part: str, tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    state = State(iteration=1, momentum=torch.zeros(2))
+    AtomicCheckpointer(model, str(tmp_path), trainer=state).save("model_0000001")
+    content = torch.load(tmp_path / "model_0000001.pth", weights_only=True)
+    content[part]["bias" if part == "model" else "momentum"][0] = torch.nan
+    torch.save(content, tmp_path / "model_0000001.pth")
+    place = {"model": r"bias \(1 of its 2\)", "trainer": r"trainer\.momentum: resume from an ear"}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=rf"--resume: .*0001\.pth has NaN.*{place[part]}") as caught:
+        AtomicCheckpointer(model, str(tmp_path), trainer=State()).resume_or_load("")
+    assert "learning rate" not in str(caught.value)
+    assert same_bits(before, model.state_dict())

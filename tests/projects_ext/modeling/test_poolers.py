@@ -10,6 +10,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from projects_ext import add_config
+from projects_ext.errors import UserError
 from projects_ext.groie import GRoIEPooler
 from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY, build_roi_pooler
 from tests.procedural import procedural_noise
@@ -67,6 +68,13 @@ def test_options_of_groie_are_those_of_the_config() -> None:
     assert (other.aggregation, other.recompute) == ("concat", True)
 
 
-def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(KeyError, match="NoPooler"):
-        build(config("NoPooler"))
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("GRoIEpooler", "POOLER_NAME is 'GRoIEpooler', but no such pooler exists: use GRoIEPooler"),
+        ("", "no such pooler exists: use ROIPooler or GRoIEPooler"),
+    ],
+)
+def test_an_unknown_name_comes_with_the_nearest_ones(name: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        build(config(name))
