@@ -98,54 +98,41 @@ def _fault_of_structure(polygons: list[Any]) -> Fault | None:
 def _measure_polygons(
     segmentations: Sequence[list[Any]], sizes: Sequence[Size]
 ) -> Iterator[Mask | Fault]:
-    """Masks of polygons of numbers, all in one go."""
-    usable = [
-        [len(polygon) >= SHORTEST_POLYGON and len(polygon) % 2 == 0 for polygon in polygons]
-        for polygons in segmentations
-    ]
-    flat = [
-        polygon
-        for polygons, flags in zip(segmentations, usable, strict=True)
-        for polygon, is_usable in zip(polygons, flags, strict=True)
-        if is_usable
-    ]
-    extents, areas, widths = _polygon_figures(flat)
-    row = 0
-    for flags, (height, width) in zip(usable, sizes, strict=True):
-        rows = slice(row, row + sum(flags))
-        row = rows.stop
-        yield _mask_of_polygons(flags, extents[rows], areas[rows], widths[rows], height, width)
-
-
-def _mask_of_polygons(
-    usable: list[bool],
-    extents: np.ndarray,
-    areas: np.ndarray,
-    has_area: np.ndarray,
-    height: float,
-    width: float,
-) -> Mask | Fault:
-    """One mask from the figures of its usable polygons."""
-    low = np.array([-width, -height]) * MARGIN
-    high = np.array([width, height]) * (1 + MARGIN)
+    """Masks of polygons of numbers, of which each has at least one, all in one go."""
+    polygons = list(chain.from_iterable(segmentations))
+    counts = np.array([len(segmentation) for segmentation in segmentations])
+    starts = np.cumsum(counts) - counts
+    lengths = np.array([len(polygon) for polygon in polygons])
+    short = (lengths < SHORTEST_POLYGON) | (lengths % 2 == 1)
+    stand_in = [0.0] * SHORTEST_POLYGON
+    usable = [stand_in if no else p for p, no in zip(polygons, short.tolist(), strict=True)]
+    extents, areas, has_area = _polygon_figures(usable)
+    width_height = np.repeat(np.array(sizes, dtype=float)[:, ::-1], counts, axis=0)
     # Of an image of unknown size (NaN) nothing is outside; NaN among the coordinates is.
-    outside = (extents[:, :2] < low).any(1) | (extents[:, 2:] > high).any(1)
+    outside = (extents[:, :2] < -MARGIN * width_height).any(1)
+    outside |= (extents[:, 2:] > (1 + MARGIN) * width_height).any(1)
     outside |= ~np.isfinite(extents).all(1)
-    wrong = ~np.array(usable)
-    wrong[~wrong] = outside | ~has_area
-    if wrong.any():
-        kind = "outside" if outside.any() else "flat"
-        kind = kind if all(usable) else "short"
-        return Fault(kind, tuple(np.flatnonzero(wrong).tolist()))
-    low_x, low_y = extents[:, :2].min(0).tolist()
-    high_x, high_y = extents[:, 2:].max(0).tolist()
-    return Mask((low_x, low_y, high_x, high_y), float(areas.sum()))
+    outside &= ~short
+    wrong = short | outside | ~has_area
+    with np.errstate(invalid="ignore"):
+        low = np.minimum.reduceat(extents[:, :2], starts)
+        high = np.maximum.reduceat(extents[:, 2:], starts)
+        area = np.add.reduceat(areas, starts)
+    columns = (starts, counts, np.add.reduceat(wrong.astype(int), starts), low, high, area)
+    for start, count, faults, (left, top), (right, bottom), pixels in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
+        if faults:
+            here = slice(start, start + count)
+            kind = "outside" if outside[here].any() else "flat"
+            kind = "short" if short[here].any() else kind
+            yield Fault(kind, tuple(np.flatnonzero(wrong[here]).tolist()))
+        else:
+            yield Mask((left, top, right, bottom), pixels)
 
 
 def _polygon_figures(polygons: list[list[float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Extents (N, 4) and areas (N,) of polygons, and whether they have any area."""
-    if not polygons:
-        return np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=bool)
     points = _as_floats(polygons).reshape(-1, 2)
     lengths = np.array([len(polygon) // 2 for polygon in polygons])
     starts = np.cumsum(lengths) - lengths
