@@ -106,8 +106,8 @@ def baseline(folder: str) -> Baseline:
 
 
 def _kind(warning: str) -> str:
-    """The same for warnings that differ in their numbers, or in the file."""
-    return re.sub(r"\d+", "#", warning.replace(RIGHT_FILE, CHANGED))
+    """The same for warnings that differ in the file or the number of all its objects."""
+    return re.sub(r"\bof \d+", "of #", warning.replace(RIGHT_FILE, CHANGED))
 
 
 _times = itertools.count(10**18)
