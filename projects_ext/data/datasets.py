@@ -257,8 +257,9 @@ def _explain(error: Exception) -> UserError | None:
     if text.startswith("No valid data found"):
         return UserError(
             f"{text.split(':')[0].rstrip('.')}: none of its images has an annotation that is not a "
-            "crowd region; correct the annotation file, or train on images without objects by "
-            "dataloader.train.dataset.filter_empty=False (YAML: "
+            "crowd region; correct the annotation file, take crowd regions as objects by "
+            "data.iscrowd_as_objects=True (YAML: DATASETS.COCO_FORMAT.ISCROWD_AS_OBJECTS True), or "
+            "train on images without objects by dataloader.train.dataset.filter_empty=False (YAML: "
             "DATALOADER.FILTER_EMPTY_ANNOTATIONS False)"
         )
     if text.endswith("is empty"):

@@ -15,12 +15,14 @@ import torch
 from PIL import Image
 
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 from projects_ext.data import (
     build_train_loader,
     count_categories,
     register_coco_format,
+    require_safe_data,
     require_same_classes,
 )
 from projects_ext.errors import UserError
@@ -170,6 +172,28 @@ def test_data_sets_registered_otherwise_must_agree_in_their_order() -> None:
         require_same_classes(["test_same_agree_a"], ["test_same_not"])
     MetadataCatalog.get("test_same_labels").set(stuff_classes=["y"], evaluator_type="sem_seg")
     require_same_classes(["test_same_agree_a"], ["test_same_labels"])
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [30, 40], "counts": [0, 1199]}, "counts do not fill its image exactly"),
+        ({"size": [40, 30], "counts": [0, 1200]}, "RLE of a size that is not its image's"),
+        ([[1, 1, 9, 1, 9, "9"]], "something other than numbers in it"),
+        ([[1, 1, 9, 1, 9, 99]], "is not finite, or farther outside its image"),
+    ],
+)
+def test_masks_of_data_sets_registered_otherwise_are_guarded(
+    segmentation: Any, message: str, folder: Path
+) -> None:
+    file = written(folder, _with(segmentation=segmentation))
+    name = f"test_guarded {file}"
+    register_coco_instances(name, {}, file, str(folder))
+    with pytest.raises(UserError, match=f"train.json: annotation 2 of image 1 .*{message}"):
+        require_safe_data([name])
+    good = f"test_good {file}"
+    register_coco_instances(good, {}, written(folder, coco(), "good.json"), str(folder))
+    require_safe_data([good, "test_not_there"])
 
 
 def test_files_are_joined_by_the_names_of_their_classes(folder: Path) -> None:
