@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -80,7 +80,10 @@ def config(
         for part, pair in (("train", train), ("val", val))
         for what, path in zip(("json", "images"), pair, strict=True)
     ]
-    return apply_lazy_overrides(deepcopy(_parent()), [*paths, *PLAIN, *overrides])
+    cfg = apply_lazy_overrides(deepcopy(_parent()), [*paths, *PLAIN, *overrides])
+    for used in (cfg.dataloader, cfg.model.roi_heads.num_classes):
+        OmegaConf.resolve(used)  # once: a trial instantiates the same parts again and again
+    return cfg
 
 
 def register(cfg: DictConfig) -> tuple[str, str]:

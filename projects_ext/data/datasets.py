@@ -15,7 +15,12 @@ from projects_ext.errors import MissingFileError, UserError
 from .coco import Options, inspect, normalized_file
 from .coco.guard import require_safe_masks
 from .coco.normalized import Part
-from .validate import require_images, require_valid, warn_of_untrained_classes
+from .validate import (
+    require_images,
+    require_valid,
+    warn_of_nothing_to_evaluate,
+    warn_of_untrained_classes,
+)
 
 Paths = str | Sequence[str]
 """One path, or one for each of several files."""
@@ -110,6 +115,7 @@ def _register(
             warn_of_untrained_classes(part.json_file, part.inspection, options)
         else:
             _require_known(part, classes, training)
+            warn_of_nothing_to_evaluate(part.json_file, part.inspection, options)
     path = normalized_file(parts, replace(options, classes=classes))
     taken = DatasetCatalog.list()
     name = plain = f"{' + '.join(files)} ({' + '.join(dict.fromkeys(roots))})"

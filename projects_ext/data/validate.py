@@ -71,6 +71,12 @@ def require_valid(
                 warn(warning)
             something_is_left = len(finding.annotations) < inspection.objects.total()
             raise UserError(f"{said}: {_remedies(finding, masks_required, something_is_left)}")
+    (name, count), *_ = Counter(inspection.files).most_common(1) or [("", 0)]
+    if count > 1:
+        warnings.append(
+            f"{json_file}: {count} images have the file_name {name}: give each a file of its own "
+            "where that is a mistake"
+        )
     if inspection.repeated_names:
         names = ", ".join(inspection.repeated_names)
         warnings.append(
@@ -122,11 +128,25 @@ def _by_class(crowds: Counter[str], objects: Counter[str]) -> str:
     return ", ".join(parts) + (f", and {more} classes more" if more > 0 else "")
 
 
+def _counted(inspection: Inspection, options: Options) -> Counter[str]:
+    """The objects of each class that are trained on, or counted in evaluation."""
+    if options.iscrowd_as_objects:
+        return inspection.objects
+    return inspection.objects - inspection.crowds
+
+
+def warn_of_nothing_to_evaluate(json_file: str, inspection: Inspection, options: Options) -> None:
+    """Warn if a validation file has no object: every metric is NaN then."""
+    if not _counted(inspection, options).total():
+        warn(
+            f"{json_file}: there is no object to evaluate, so every metric will be nan: add the "
+            "annotations, or give another file"
+        )
+
+
 def warn_of_untrained_classes(json_file: str, inspection: Inspection, options: Options) -> None:
     """Warn if there are classes that a training file has no object of."""
-    trained = inspection.objects
-    if not options.iscrowd_as_objects:
-        trained = trained - inspection.crowds
+    trained = _counted(inspection, options)
     names = [name for name in inspection.classes if not trained[name]]
     if not names:
         return

@@ -178,6 +178,7 @@ VALUES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("annotations.*.segmentation.*.*", COORDINATE),
     ("annotations.*.segmentation.*", POLYGON),
     ("annotations.*.segmentation", SEGMENTATION),
+    ("images.*.file_name", (*ANY_WRONG, "img1.jpg", "img9.jpg")),
     ("*", ANY_WRONG),
 )
 """Patterns of fields and the values they get; the first that fits holds."""
@@ -192,7 +193,8 @@ def _is(*values: Any) -> Any:
 
 
 PLAUSIBLE: tuple[tuple[str, Any, str], ...] = (
-    ("annotations.*.bbox.*", _number_within(0, WIDTH), "a box at another place in the image"),
+    # A pixel outside of the image is within the margin for rounding.
+    ("annotations.*.bbox.*", _number_within(-1, WIDTH), "a box at another place in the image"),
     ("annotations.*.segmentation.?.?", _number_within(0, WIDTH), "another point in the image"),
     ("annotations.*.segmentation.?", _is(Action.DELETE), "an object of fewer parts"),
     ("annotations.*.image_id", _is(1, 2, 3), "an object of another image"),

@@ -11,8 +11,12 @@ from .shapes import Fault, Mask, as_float
 
 TOLERANCE = 1.0
 """Pixels by which a box or a mask may end outside its image without a word."""
+FARTHEST = 10
+"""Sizes of its image by which a box may end outside it; one farther away is no box."""
 LEAST_OVERLAP = 0.5
 """IoU of a box with the box around its mask, below which they do not belong together."""
+MANY_PIXELS = 100
+"""A box of as many has an object of at least one pixel."""
 
 
 def find_in_boxes(
@@ -37,8 +41,17 @@ def find_in_boxes(
         "correct its width and height, or take the annotation out",
         "leave out",
     )
-    yield from _suspicious_boxes(describe, np.where(finite[:, None], boxes, np.nan), masks, sizes)
-    yield from _suspicious_areas(describe, sizes)
+    ends = np.hstack([-boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - sizes[:, ::-1]])
+    far = finite & (ends > FARTHEST * np.tile(sizes[:, ::-1], 2)).any(1)
+    yield from describe(
+        np.flatnonzero(far),
+        "has the bbox {bbox}, which is far outside its image",
+        "write x, y, width and height in pixels",
+        "leave out",
+    )
+    usable = np.where((finite & ~far)[:, None], boxes, np.nan)
+    yield from _suspicious_boxes(describe, usable, masks, sizes)
+    yield from _suspicious_areas(describe, usable, sizes)
 
 
 def _suspicious_boxes(
@@ -97,9 +110,13 @@ def _are_apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return (overlap < LEAST_OVERLAP) & (np.abs(first - second).max(1) > 2 * TOLERANCE)
 
 
-def _suspicious_areas(describe: Describe, sizes: np.ndarray) -> Iterator[Finding]:
+def _suspicious_areas(
+    describe: Describe, boxes: np.ndarray, sizes: np.ndarray
+) -> Iterator[Finding]:
     areas = np.array([as_float(a.get("area", math.nan)) for a in describe.annotations])
     wrong = (areas <= 0) | (areas > (sizes + 2 * TOLERANCE).prod(1))
-    what = "has the area {area}, which no object in its image can have"
+    # Less than a pixel of a box of many is relative to something, e.g. to the image.
+    wrong |= (areas < 1) & (boxes[:, 2:].prod(1) >= MANY_PIXELS)
+    what = "has the area {area}, which its object cannot have"
     for finding in describe(np.flatnonzero(wrong), what, "it is computed instead", "warn"):
         yield replace(finding, of_area=True)

@@ -425,7 +425,7 @@ def test_run_lengths_are_trained_on_without_a_key(compressed: bool, folder: Path
         ({"bbox": [0, 0, 1, 1]}, "which is not the one around its mask"),
         ({"bbox": [30, 20, 6, 6]}, "which is not the one around its mask"),
         ({"segmentation": [[12, 2, 43, 2, 18, 8, 12, 8]]}, "mask that ends outside its image"),
-        ({"area": 0}, "which no object in its image can have: it is computed instead"),
+        ({"area": 0}, "which its object cannot have: it is computed instead"),
     ],
 )
 def test_what_changes_results_is_said(
