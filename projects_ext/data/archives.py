@@ -1,5 +1,6 @@
 """Unpacking downloaded archives, again and again if need be."""
 
+import errno
 import shutil
 import tarfile
 import zipfile
@@ -48,6 +49,11 @@ def unpack(archive: Path, target: Path, place: Place) -> int:
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.filename:
             raise  # about a file that is written, not about the archive
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise UserError(
+                f"{archive} cannot be unpacked into {target} ({error.strerror}): make room there, "
+                "or see what is wrong with the disk, and start again; what has been unpacked stays"
+            ) from error
         at = f" at {name}" if name else ""
         raise UserError(
             f"{archive} is damaged or incomplete{at} ({error}): download it again"

@@ -1,6 +1,7 @@
 """Unpacking the official downloads."""
 
 import io
+import resource
 import tarfile
 import zipfile
 from pathlib import Path
@@ -79,3 +80,18 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
     outside = write_archive(tmp_path / "outside.zip", {"set/../../x": b"no"})
     with pytest.raises(UserError, match="would lie outside"):
         unpack(outside, tmp_path / "root", place)
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tgz"])
+def test_a_full_disk_is_not_the_archives_fault(name: str, tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / name, CONTENT)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as if the disk were full then
+    try:
+        with pytest.raises(
+            UserError, match=rf"{name} cannot be unpacked .* \(File too large\): ma"
+        ):
+            unpack(archive, tmp_path / "root", place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert unpack(archive, tmp_path / "root", place) == 2

@@ -73,7 +73,7 @@ def test_classes_of_other_names_are_warned_of(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
     evaluated(str(run_folder / "model.pth"), ["cat", "dog", "bird"])
-    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    warned = list({r.getMessage() for r in caplog.records if r.levelno == logging.WARNING})
     assert len(warned) == 1
     assert (
         "3 of 3 classes have other names in the file, such as class 0, 'circle' there" in warned[0]

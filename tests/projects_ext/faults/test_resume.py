@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from detectron2.data import MetadataCatalog
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from projects_ext.engine.continuity import Continuity, get_random_states, set_random_states
@@ -98,6 +99,8 @@ def test_checkpoint_holds_random_states_and_place(
     trainer, _ = trainer_with_losses(short_run(shapes_overrides, tmp_path, "train.max_iter=2"))
     trainer.train()
     checkpoint = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    (name,) = trainer.test_sets(trainer.cfg)
+    assert checkpoint["classes"] == list(MetadataCatalog.get(name).thing_classes) != []
     state = checkpoint["trainer"]["hooks"]["Continuity"]
     assert set(state["random"]) >= {"python", "numpy", "torch"}
     assert state["loader"]["served"] == 2
