@@ -29,6 +29,7 @@ from projects_ext.zoo.configs import SHARED, config_folder
 from .config_errors import nearest_names
 from .config_files import Config
 from .instantiation import check_descriptions
+from .key_reads import pause_recording
 from .ranges import CAN_BE_NEGATIVE, check_value, check_values, entries
 from .value_types import accepts, describe, is_number, kinds
 
@@ -65,7 +66,8 @@ def check_config(cfg: Config, training: bool) -> None:
     """
     check_run(cfg)
     if isinstance(cfg, CfgNode):
-        _check_names(cfg)
+        with pause_recording(cfg):
+            _check_names(cfg)
         return
     for key in (*PARTS, *(TRAINING_PARTS if training else ())):
         _check_part(cfg, key)
@@ -79,7 +81,8 @@ def check_run(cfg: Config) -> None:
         UserError: with the key, its value and what it can be.
     """
     if isinstance(cfg, CfgNode):
-        _check_like(cfg, _yaml_defaults())
+        with pause_recording(cfg):
+            _check_like(cfg, _yaml_defaults())
         return
     for key in ("model", "train", "dataloader.train"):
         _section(cfg, key)
