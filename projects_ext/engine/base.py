@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.data import require_class_count
 from projects_ext.errors import user_errors
+from projects_ext.evaluation import watch_channels
 
 from .batch_scaling import scale_to_batch
 from .checkpointing import AtomicCheckpointer
@@ -51,10 +52,12 @@ class RunTrainer(DefaultTrainer):
         self.settings = settings = Settings.of(cfg)
         model = self.build_model(cfg)
         require_class_count(model, [*self.training_sets(cfg), *self.test_sets(cfg)])
+        self.require_evaluable(cfg, model)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
         model = wrap_for_processes(model, settings.ddp)
+        watch_channels(model)
         self._trainer: TrainStep = TrainStep(
             model,
             loader,
@@ -178,3 +181,7 @@ class RunTrainer(DefaultTrainer):
     def create_model(cls, cfg: Any) -> nn.Module:
         """The model as the config describes it."""
         raise NotImplementedError(f"{cls.__name__} must say how its configs describe a model")
+
+    @classmethod
+    def require_evaluable(cls, cfg: Any, model: nn.Module) -> None:
+        """Refuse, before training, data or evaluators with which the model cannot be evaluated."""
