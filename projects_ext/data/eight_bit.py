@@ -143,7 +143,7 @@ def _write(source: Path, target: Path, value_range: Range, deep: bool) -> None:
                 "TIFF, and correct its name in the annotation file"
             )
         image = Image.fromarray(scale(_values(source), value_range))
-        write_whole(target, lambda file: image.save(file, kind))
+        write_whole(target, lambda file: image.save(file, kind), survive_power_cut=False)
     except OSError as error:
         if isinstance(error, UserError):
             raise

@@ -142,49 +142,49 @@ def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
         convert_folder(folder, tmp_path / "out")
 
 
-def test_raw_reading_of_deep_images(tmp_path: Path, caplog: Any) -> None:
+def test_raw_reading_of_deep_images(tmp_path: Path, project_log: Any) -> None:
     integers = save(tmp_path / "a.png", DEEP["uint16.png"])
     with pytest.raises(UserError, match=r"I;16.*integers that cannot be augmented.*format=null"):
         reader(None)(record(integers))
     floating = save(tmp_path / "b.tif", DEEP["float.tif"])
-    with caplog.at_level(logging.WARNING):
+    with project_log.at_level(logging.WARNING):
         image = ReadingErrors(
             DatasetMapper(is_train=False, augmentations=[T.RandomFlip(prob=0.0)], image_format="F")
         )
         image._check(record(floating))
-    assert "model.pixel_mean" in caplog.text
+    assert "model.pixel_mean" in project_log.text
 
 
-def test_dropped_bands_are_said_once(tmp_path: Path, caplog: Any) -> None:
+def test_dropped_bands_are_said_once(tmp_path: Path, project_log: Any) -> None:
     for name in ("a.png", "b.png"):
         save(tmp_path / name, np.zeros((2, 2, 4), dtype=np.uint8))
     Image.new("RGBX", (2, 2)).save(tmp_path / "c.tif")
     colour_png_of_16_bits(tmp_path / "d.png")
     read = reader()
-    with caplog.at_level(logging.WARNING):
+    with project_log.at_level(logging.WARNING):
         for name in ("a.png", "b.png", "c.tif", "d.png"):
             read(record(tmp_path / name))
-    said = [line.getMessage() for line in caplog.records]
+    said = [line.getMessage() for line in project_log.records]
     assert len(said) == 3
     assert "a.png (image id 3) has an alpha channel (PIL mode RGBA), which is dropped" in said[0]
     assert "c.tif (image id 3) has a fourth band, which is dropped" in said[1]
     assert "d.png (image id 3) has 16 bits per channel, of which only the upper 8" in said[2]
-    caplog.clear()
+    project_log.clear()
     reader("RGBA")(record(tmp_path / "a.png"))
-    assert not caplog.records
+    assert not project_log.records
 
 
-def test_mappers_that_read_by_themselves_are_only_warned(tmp_path: Path, caplog: Any) -> None:
+def test_mappers_that_read_by_themselves_are_only_warned(tmp_path: Path, project_log: Any) -> None:
     class Own(DatasetMapper):
         def __call__(self, dataset_dict: dict[str, Any]) -> Any:
             return np.array(Image.open(dataset_dict["file_name"])).max()
 
     path = save(tmp_path / "a.png", DEEP["uint16.png"])
-    with caplog.at_level(logging.WARNING):
+    with project_log.at_level(logging.WARNING):
         read = ReadingErrors(Own(is_train=False, augmentations=[], image_format="BGR"))
         assert read(record(path)) == DEEP["uint16.png"].max()
         assert ReadingErrors(lambda _: 1)({"file_name": "not a file"}) == 1
-    assert 'has the PIL mode "I;16", whose values Own has to scale' in caplog.text
+    assert 'has the PIL mode "I;16", whose values Own has to scale' in project_log.text
 
 
 def test_images_above_pillows_limit_have_the_right_reason(

@@ -143,18 +143,18 @@ def test_label_maps_with_nothing_to_tell_apart_are_refused(
         require_learnable(counted(classes, *labels), "set")
 
 
-def test_classes_without_a_pixel_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_classes_without_a_pixel_are_named_once(project_log: pytest.LogCaptureFixture) -> None:
     statistics = counted(["road", "car", "tree"], [0, 0, 255, 255], [0, 1, 1, 1])
     for _ in range(2):
         require_learnable(statistics, "some set")
-    (said,) = [line.getMessage() for line in caplog.records]
+    (said,) = [line.getMessage() for line in project_log.records]
     assert "some set: 1 of the 3 classes have no pixel in any label map" in said
     assert "tree (2)" in said
     assert '25.00 % of the pixels are 255, which means "ignore"' in said
-    caplog.clear()
+    project_log.clear()
     require_learnable(counted(["road", "car"], [0, 1, 255]), "good set")
     require_learnable(LabelStatistics(["road", "car"]), "empty set")
-    assert not caplog.records
+    assert not project_log.records
 
 
 def test_registered_label_maps_of_0_and_255_are_refused(tmp_path: Path) -> None:

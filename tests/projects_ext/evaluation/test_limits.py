@@ -167,23 +167,25 @@ def test_what_the_config_sets_itself_stays(crowded: str) -> None:
 
 
 def test_more_objects_than_detections_are_said_once(
-    crowded: str, caplog: pytest.LogCaptureFixture
+    crowded: str, project_log: pytest.LogCaptureFixture
 ) -> None:
     evaluator = DatasetEvaluators([COCOEvaluator(crowded)])
     limit = limits.DetectionLimit(100, "max_detections_per_image")
     for _ in range(2):
         warn_of_crowded_images(evaluator, limit, "TEST.DETECTIONS_PER_IMAGE ")
-    (said,) = [record.getMessage() for record in caplog.records if "objects" in record.getMessage()]
+    (said,) = [
+        record.getMessage() for record in project_log.records if "objects" in record.getMessage()
+    ]
     assert "image 1.jpg (image id 1) has 300 objects, but the model keeps at most 100" in said
     assert "in 1 of 2 images: set TEST.DETECTIONS_PER_IMAGE 300" in said
-    caplog.clear()
+    project_log.clear()
     raised = limits.DetectionLimit(OBJECTS, "max_detections_per_image")
     fewer = COCOEvaluator(crowded, max_dets_per_image=150)
     warn_of_crowded_images(fewer, raised, "")
-    assert "has 300 objects of a class, but the evaluator counts at most 150" in caplog.text
-    assert "set its max_dets_per_image=300" in caplog.text
-    caplog.clear()
+    assert "has 300 objects of a class, but the evaluator counts at most 150" in project_log.text
+    assert "set its max_dets_per_image=300" in project_log.text
+    project_log.clear()
     enough = COCOEvaluator(crowded, max_dets_per_image=OBJECTS)
     warn_of_crowded_images(enough, raised, "")
-    assert "objects" not in caplog.text
+    assert "objects" not in project_log.text
     assert MetadataCatalog.get(crowded).thing_classes == ["a"]

@@ -63,6 +63,22 @@ def test_figures_by_hand(tmp_path: Path, register: Callable[..., str]) -> None:
     assert metrics["ACC-car"] == 0
 
 
+def test_classes_that_never_occur_are_named(
+    tmp_path: Path, register: Callable[..., str], project_log: pytest.LogCaptureFixture
+) -> None:
+    (record,) = semantic_records(tmp_path, 1)
+    for classes, absent in ((CLASSES, ""), ([*CLASSES, "tree"], "tree")):
+        evaluator = SemanticEvaluator(register([record], stuff_classes=classes))
+        evaluator.reset()
+        evaluator.process([record], [{"sem_seg": logits(record["labels"], len(classes))}])
+        metrics = evaluator.evaluate()["sem_seg"]
+        assert math.isfinite(metrics["mIoU"])
+        assert ("1 of the 4 classes have no pixel in the ground truth" in project_log.text) == bool(
+            absent
+        )
+    assert "mIoU: tree" in project_log.text
+
+
 def test_bad_ground_truth_is_named(tmp_path: Path, register: Callable[..., str]) -> None:
     record, other = semantic_records(tmp_path, 2)
     two_classes = register([record, other], stuff_classes=["sky", "road"])
