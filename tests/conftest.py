@@ -100,3 +100,17 @@ def shapes_overrides(shapes: Path) -> list[str]:
             ("images", shapes / part),
         )
     ]
+
+
+@pytest.fixture
+def project_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """``caplog`` with what the project logs, also after a run has cut Detectron2's logger off."""
+    logger = logging.getLogger("detectron2.projects_ext")
+    propagates, level = logger.propagate, logger.level
+    logger.propagate = False  # not twice where it is not cut off
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+    logger.propagate = propagates
+    logger.setLevel(level)

@@ -10,12 +10,15 @@ UNFINISHED = ".part"
 """What the name of a file ends with while it is written."""
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], object], *, survive_power_cut: bool = True
+) -> None:
     """Write a file so that at any time its old or its new content is there, complete.
 
     Args:
         path: the file, in an existing folder.
         write: gets a binary file to write to.
+        survive_power_cut: wait for the disk; off for many files that can be made again.
 
     Raises:
         OSError: the disk is full, for instance; what was there before is untouched.
@@ -25,7 +28,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         with beside.open("wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if survive_power_cut:
+                os.fsync(file.fileno())
         beside.replace(path)
     except BaseException as error:
         beside.unlink(missing_ok=True)
@@ -33,7 +37,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         if failed is None:
             raise
         raise failed from error
-    _force_to_disk(path.parent)
+    if survive_power_cut:
+        _force_to_disk(path.parent)
 
 
 def _failed_write(error: BaseException) -> OSError | None:

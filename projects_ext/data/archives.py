@@ -1,7 +1,6 @@
 """Unpacking downloaded archives, again and again if need be."""
 
-import errno
-import shutil
+import importlib
 import tarfile
 import zipfile
 import zlib
@@ -12,10 +11,14 @@ from typing import IO
 
 from tqdm import tqdm
 
+from projects_ext.checkpoint.writing import write_whole
 from projects_ext.errors import MissingFileError, UserError
 
 Place = Callable[[str], str | None]
 """From the name of a file in an archive to its path below the target folder; None: not wanted."""
+
+# How compressed archives begin, and the module that reads them.
+_MODULES = {b"\xfd7zXZ\x00": "lzma", b"BZh": "bz2", b"\x1f\x8b": "zlib", b"PK\x03\x04": "zlib"}
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 
@@ -33,10 +36,12 @@ def unpack(archive: Path, target: Path, place: Place) -> int:
 
     Raises:
         MissingFileError: no such archive.
-        UserError: it is incomplete, none at all, or has no wanted file.
+        UserError: it is incomplete, none at all, or has no wanted file; this Python cannot unpack
+            it; or a file cannot be written.
     """
     if not archive.is_file():
         raise MissingFileError(f"no archive at {archive}: correct its path")
+    _require_module(archive)
     wanted, name = 0, ""
     try:
         for name, size, opened in _members(archive):
@@ -47,13 +52,8 @@ def unpack(archive: Path, target: Path, place: Place) -> int:
                 if not path.is_file() or path.stat().st_size != size:
                     _write(path, opened)
     except _DAMAGED as error:
-        if isinstance(error, OSError) and error.filename:
-            raise  # about a file that is written, not about the archive
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise UserError(
-                f"{archive} cannot be unpacked into {target} ({error.strerror}): make room there, "
-                "or see what is wrong with the disk, and start again; what has been unpacked stays"
-            ) from error
+        if isinstance(error, UserError):
+            raise
         at = f" at {name}" if name else ""
         raise UserError(
             f"{archive} is damaged or incomplete{at} ({error}): download it again"
@@ -64,6 +64,21 @@ def unpack(archive: Path, target: Path, place: Place) -> int:
             "datasets/README.md)"
         )
     return wanted
+
+
+def _require_module(archive: Path) -> None:
+    """Refuse a compression that this Python was built without, which tarfile calls damaged."""
+    with archive.open("rb") as file:
+        start = file.read(8)
+    for signature, module in _MODULES.items():
+        if start.startswith(signature):
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise UserError(
+                    f"{archive} is compressed with {module}, which this Python was built without: "
+                    "use another Python, or decompress the archive to a .tar first"
+                ) from error
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
@@ -101,11 +116,34 @@ def _inside(target: Path, where: str) -> Path:
 
 
 def _write(path: Path, opened: Callable[[], IO[bytes]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    """Write a file of an archive; what is wrong with the disk is not the archive's fault.
+
+    Raises:
+        UserError: the file cannot be written.
+        OSError, zlib.error, …: the archive cannot be read.
+    """
+    while_reading: list[Exception] = []
+
+    def copy(file: IO[bytes]) -> None:
+        with opened() as source:
+            while chunk := _next_chunk(source, while_reading):
+                file.write(chunk)
+
     try:
-        with opened() as source, unfinished.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, copy, survive_power_cut=False)
+    except OSError as error:
+        if while_reading:
+            raise while_reading[0] from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free space on the disk, or "
+            "correct the permissions of its folder, and run this again"
+        ) from error
+
+
+def _next_chunk(source: IO[bytes], failed: list[Exception]) -> bytes:
+    try:
+        return source.read(1 << 20)
+    except Exception as error:
+        failed.append(error)
+        raise

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
-from .labels import IGNORE_LABEL, MAX_CLASSES, check_label_maps, image_size
+from .labels import IGNORE_LABEL, MAX_CLASSES, check_label_maps, image_size, require_learnable
 from .palette import distinct_colours
 
 logger = logging.getLogger("detectron2.projects_ext")
@@ -86,7 +86,8 @@ def register_label_folders(images: str, labels: str, classes: Sequence[str] | st
     Raises:
         MissingFileError: a folder is missing, or the image of a label map.
         UserError: a path is empty; nothing is in a folder; a label map cannot be used (see
-            :func:`~projects_ext.data.labels.check_label_map`).
+            :func:`~projects_ext.data.labels.check_label_map`), or all of them have nothing to
+            learn (see :func:`~projects_ext.data.labels.require_learnable`).
     """
     names = load_classes(classes)
     name = f"{labels} ({images})"
@@ -98,6 +99,7 @@ def register_label_folders(images: str, labels: str, classes: Sequence[str] | st
     records = pair_files(images, labels)
     statistics = check_label_maps(records, names, name)
     logger.info(f"{len(records)} images with label maps in {name}:\n{statistics.table()}")
+    require_learnable(statistics, name)
     DatasetCatalog.register(name, lambda: [dict(record) for record in records])
     MetadataCatalog.get(name).set(
         stuff_classes=names,

@@ -19,13 +19,15 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
+from .image_files import too_many_pixels
+
 logger = logging.getLogger("detectron2.projects_ext")
 
 IGNORE_LABEL = 255
 MAX_CLASSES = IGNORE_LABEL
 """A label is a byte, and one value is taken."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError)
 _ORIENTATION = 0x0112
 _THREADS = 8
 
@@ -87,6 +89,8 @@ def read_label_map(path: str | Path, dtype: Any = np.uint8) -> np.ndarray:
         raise
     except FileNotFoundError as error:
         raise MissingFileError(f"no label map at {path}: copy it there") from error
+    except Image.DecompressionBombError as error:
+        raise too_many_pixels(f"the label map {path}") from error
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UserError(
@@ -145,8 +149,13 @@ def image_size(path: str | Path) -> tuple[int, int]:
             turned = image.getexif().get(_ORIENTATION, 1) >= 5
     except FileNotFoundError as error:
         raise MissingFileError(f"no image at {path}: copy it there") from error
+    except Image.DecompressionBombError as error:
+        raise too_many_pixels(f"the image file {path}") from error
     except _UNREADABLE as error:
-        raise UserError(f"the image file {path} is no image: copy it again") from error
+        raise UserError(
+            f"the image file {path} is no image, or of a kind that Pillow does not read: copy it "
+            "again, or save it as 8-bit RGB"
+        ) from error
     return (width, height) if turned else (height, width)
 
 
@@ -212,6 +221,55 @@ def check_label_maps(
     return statistics
 
 
+# Warnings that have been given: the same label maps are counted at several places.
+_warned: set[str] = set()
+
+
+def require_learnable(statistics: LabelStatistics, name: str) -> None:
+    """Refuse label maps in which there is nothing to tell apart; warn of classes without a pixel.
+
+    Args:
+        statistics: of all label maps of a data set.
+        name: of the data set, for messages.
+
+    Raises:
+        UserError: there is a single class; or every pixel is 255 or class 0, and 255 occurs, as
+            where the pixels of an object were written as 255.
+    """
+    classes, pixels = statistics.classes, statistics.pixels
+    if len(classes) < 2:
+        raise UserError(
+            f"{name} has the single class {', '.join(classes)}, which every pixel would be of: "
+            "name the background as a class as well (data.classes=[background,NAME]; YAML: "
+            "DATASETS.LABEL_FOLDERS.CLASSES), and write 0 and 1 in the label maps"
+        )
+    if not statistics.maps:
+        return
+    used, ignored = int(pixels[: len(classes)].sum()), int(pixels[IGNORE_LABEL])
+    share = _share(ignored, used + ignored)
+    if ignored and not pixels[1 : len(classes)].any():
+        what = f"of the class 0 ({classes[0]}) or 255" if pixels[0] else "255"
+        raise UserError(
+            f"all pixels of the {statistics.maps} label maps of {name} are {what} ({share} are "
+            '255): 255 means "ignore"; write 1 for the pixels of the class '
+            f"{classes[1]}, and only leave 255 where nothing is known"
+        )
+    absent = [label for label in range(len(classes)) if not pixels[label]]
+    if not absent:
+        return
+    named = ", ".join(f"{classes[label]} ({label})" for label in absent[:8])
+    more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+    hint = f'; {share} of the pixels are 255, which means "ignore"' if ignored else ""
+    warning = (
+        f"{name}: {len(absent)} of the {len(classes)} classes have no pixel in any label map, so "
+        f"that they are neither learnt nor measured: {named}{more}; correct the label maps or "
+        f"the list of classes if they should have{hint}"
+    )
+    if warning not in _warned:
+        _warned.add(warning)
+        logger.warning(warning)
+
+
 def require_label_maps(records: Any, dataset_names: Iterable[str]) -> None:
     """Check the label maps of registered data sets as far as their metadata names the classes.
 
@@ -220,12 +278,12 @@ def require_label_maps(records: Any, dataset_names: Iterable[str]) -> None:
         dataset_names: their names; the ``stuff_classes`` of the first that has some are used.
 
     Raises:
-        UserError: see :func:`check_label_map`.
+        UserError: see :func:`check_label_map` and :func:`require_learnable`.
     """
     if not isinstance(records, list) or "sem_seg_file_name" not in (records[:1] or [{}])[0]:
         return
     for name in dataset_names:
         classes = MetadataCatalog.get(name).get("stuff_classes")
         if classes:
-            check_label_maps(records, classes, name)
+            require_learnable(check_label_maps(records, classes, name), name)
             return

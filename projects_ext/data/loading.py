@@ -16,6 +16,7 @@ from detectron2.data import (
     DatasetMapper,
     build_detection_test_loader,
     build_detection_train_loader,
+    get_detection_dataset_dicts,
 )
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import (
@@ -64,9 +65,10 @@ def build_train_loader(
         options: further arguments of ``torch.utils.data.DataLoader``.
 
     Raises:
-        UserError: the batch size is no multiple of the number of processes.
+        UserError: the batch size is no multiple of the number of processes; or an image cannot be
+            read as it is (at first the headers of a sample are looked at).
     """
-    mapper = None if mapper is None else ReadingErrors(fitting_mask_format(mapper, dataset))
+    mapper = None if mapper is None else _reading(dataset, fitting_mask_format(mapper, dataset))
     options.update(num_workers=num_workers)
     if isinstance(dataset, IterableDataset):
         options.update(total_batch_size=total_batch_size, collate_fn=collate_fn)
@@ -112,8 +114,20 @@ def fitting_mask_format(mapper: Mapper, dataset: Any) -> Mapper:
 
 
 def build_test_loader(dataset: Any, *, mapper: Mapper, **options: Any) -> Any:
-    """Detectron2's ``build_detection_test_loader``, with errors that name the image file."""
-    return build_detection_test_loader(dataset, mapper=ReadingErrors(mapper), **options)
+    """Detectron2's ``build_detection_test_loader``, with errors that name the image file.
+
+    Raises:
+        UserError: an image cannot be read as it is; the headers of a sample are looked at.
+    """
+    return build_detection_test_loader(dataset, mapper=_reading(dataset, mapper), **options)
+
+
+def _reading(dataset: Any, mapper: Mapper) -> ReadingErrors:
+    """The mapper with errors that name files; a list of records is looked at before."""
+    reading = ReadingErrors(mapper)
+    if isinstance(dataset, list):
+        reading.look_at(dataset)
+    return reading
 
 
 def yaml_train_loader(cfg: CfgNode, dataset: Any) -> Any:
@@ -136,9 +150,16 @@ def yaml_train_loader(cfg: CfgNode, dataset: Any) -> Any:
 
 def yaml_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
     """The test loader of a YAML config for one of ``cfg.DATASETS.TEST``."""
-    mapper = ReadingErrors(DatasetMapper(cfg, False))
+    files = None
+    if cfg.MODEL.LOAD_PROPOSALS:
+        index = list(cfg.DATASETS.TEST).index(dataset_name)
+        files = [cfg.DATASETS.PROPOSAL_FILES_TEST[index]]
     with dataset_errors():
-        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        dataset = get_detection_dataset_dicts(
+            dataset_name, filter_empty=False, proposal_files=files
+        )
+    workers = cfg.DATALOADER.NUM_WORKERS
+    return build_test_loader(dataset, mapper=DatasetMapper(cfg, False), num_workers=workers)
 
 
 def _yaml_sampler(options: CfgNode, dataset: Any) -> SamplerMaker | None:

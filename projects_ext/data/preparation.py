@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from projects_ext.checkpoint.writing import write_whole
 from projects_ext.errors import UserError
 
 from .labels import LabelStatistics, count_labels, read_label_map, unknown_labels
@@ -151,14 +152,20 @@ def describe(path: Path, error: Exception) -> str:
 
 
 def write_label_map(path: Path, labels: np.ndarray) -> None:
-    """Write an 8-bit grey PNG; where the program is interrupted, no half of it stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write an 8-bit grey PNG; where the program is interrupted, no half of it stays.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    image = Image.fromarray(labels.astype(np.uint8))
     try:
-        Image.fromarray(labels.astype(np.uint8)).save(unfinished, "PNG")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda file: image.save(file, "PNG"), survive_power_cut=False)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free space on the disk, or "
+            "correct the permissions of its folder, and run this again"
+        ) from error
 
 
 def prepare(

@@ -1,6 +1,7 @@
 """What goes wrong while an image is read, said with the file's name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from PIL import Image
@@ -9,15 +10,24 @@ from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from projects_ext.errors import MissingFileError, UserError
 
+from .image_files import FileChecks, exceeds_pixel_limit, spread, too_many_pixels
+
 Mapper = Callable[[dict[str, Any]], Any]
 
 # What PIL raises for files that are damaged or no images (an unidentified one is an OSError).
 _UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 _FILES = ("file_name", "sem_seg_file_name")
 
+LOOKED_AT = 1000
+"""Of how many images the headers are read before a run; all others when their turn comes."""
+_THREADS = 8
+
 
 class ReadingErrors:
     """A mapper whose errors name the image file, whichever Detectron2 and mapper it is.
+
+    Images that would be read wrongly (see :class:`~projects_ext.data.image_files.FileChecks`) are
+    refused.
 
     Args:
         mapper: from a data set dictionary with ``file_name`` to a model's input.
@@ -25,15 +35,18 @@ class ReadingErrors:
 
     def __init__(self, mapper: Mapper) -> None:
         self.mapper = mapper
+        self._checks = FileChecks(mapper)
 
     def __call__(self, record: dict[str, Any]) -> Any:
         """Map one dictionary.
 
         Raises:
-            UserError: a file is missing, damaged or of another size than its record says. A
-                mistake in the mapper's code comes through as it is, with a note on the file.
+            UserError: a file is missing, damaged, of another size than its record says, or cannot
+                be read as it is. A mistake in the mapper's code comes through as it is, with a note
+                on the file.
         """
         try:
+            self._check(record)
             return self.mapper(record)
         except UserError:
             raise
@@ -44,6 +57,38 @@ class ReadingErrors:
             if hasattr(error, "add_note"):  # since Python 3.11
                 error.add_note(f"while reading {_describe(record, record.get('file_name'))}")
             raise
+
+    def _check(self, record: dict[str, Any]) -> None:
+        path = record.get("file_name")
+        if isinstance(path, str):
+            self._checks.require_usable(_describe(record, path), path)
+
+    def look_at(self, records: Sequence[dict[str, Any]]) -> None:
+        """Read the headers of images before a run: of at most :data:`LOOKED_AT`, evenly spread.
+
+        Raises:
+            UserError: see :meth:`__call__`; the first image, and how many there are.
+        """
+        with ThreadPoolExecutor(_THREADS) as pool:
+            sample = spread(records, LOOKED_AT)
+            problems = [found for found in pool.map(self._problem, sample) if found is not None]
+        if not problems:
+            return
+        first, *others = problems
+        if not others:
+            raise first
+        raise type(first)(
+            f"{first} ({len(problems)} of the {len(sample)} images looked at cannot be read)"
+        )
+
+    def _problem(self, record: dict[str, Any]) -> UserError | None:
+        try:
+            self._check(record)
+        except UserError as error:
+            return error
+        except _UNREADABLE as error:
+            return explain(record, error)
+        return None
 
 
 def explain(record: dict[str, Any], error: Exception) -> UserError | None:
@@ -57,6 +102,9 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
         )
     if not isinstance(error, _UNREADABLE):
         return None
+    large = _too_large_file(record)
+    if large is not None:
+        return too_many_pixels(_describe(record, large), record)
     path, reason = _unreadable_file(record)
     if path is None:
         return None
@@ -67,8 +115,9 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
             "(data.*_images), or take it out of the annotation file"
         )
     return UserError(
-        f"{what} cannot be read ({reason}): it is truncated, protected or no image; copy it again, "
-        "or take it out of the annotation file"
+        f"{what} cannot be read ({reason}): it is truncated, protected, of a kind that Pillow does "
+        "not read, or no image; copy it again, save it as 8-bit RGB, or take it out of the "
+        "annotation file"
     )
 
 
@@ -87,6 +136,14 @@ def _size_remedy(record: dict[str, Any], width: int, height: int) -> str:
 def _describe(record: dict[str, Any], path: str | None) -> str:
     identity = f" (image id {record['image_id']})" if "image_id" in record else ""
     return f"the image file {path}{identity}"
+
+
+def _too_large_file(record: dict[str, Any]) -> str | None:
+    """The first file of the record that has more pixels than Pillow reads."""
+    for path in (record[key] for key in _FILES if key in record):
+        if PathManager.isfile(path) and exceeds_pixel_limit(path):
+            return str(path)
+    return None
 
 
 def _unreadable_file(record: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -14,6 +14,7 @@ from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.checkpoint.sources import Source
 from projects_ext.data import require_class_count, require_safe_data, require_same_classes
 from projects_ext.errors import user_errors
+from projects_ext.evaluation import watch_channels
 
 from .batch_scaling import scale_to_batch
 from .best_metric import require_best_metric
@@ -57,12 +58,14 @@ class RunTrainer(DefaultTrainer):
         data_sets = [*self.training_sets(cfg), *self.test_sets(cfg)]
         require_class_count(model, data_sets)
         require_safe_data(data_sets)
+        self.require_evaluable(cfg, model)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         # Some data sets know their classes only once they have been loaded.
         require_same_classes(self.training_sets(cfg), self.test_sets(cfg))
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
         model = wrap_for_processes(model, settings.ddp)
+        watch_channels(model)
         self._trainer: TrainStep = TrainStep(
             model,
             loader,
@@ -206,3 +209,7 @@ class RunTrainer(DefaultTrainer):
     def create_model(cls, cfg: Any) -> nn.Module:
         """The model as the config describes it."""
         raise NotImplementedError(f"{cls.__name__} must say how its configs describe a model")
+
+    @classmethod
+    def require_evaluable(cls, cfg: Any, model: nn.Module) -> None:
+        """Refuse, before training, data or evaluators with which the model cannot be evaluated."""

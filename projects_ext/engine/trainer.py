@@ -18,6 +18,14 @@ from detectron2.evaluation import (
 from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
 from projects_ext.data import dataset_errors, require_label_maps
+from projects_ext.evaluation import (
+    CheckedPredictions,
+    channels_watched,
+    detection_limit,
+    follow_model,
+    lazy_key,
+    warn_of_crowded_images,
+)
 
 from .base import RunTrainer
 from .instantiation import build, building
@@ -116,10 +124,25 @@ class Trainer(RunTrainer):
         """
         loader = cls.build_test_loader(cfg)
         if evaluators is None:
-            evaluators = cls.build_evaluator(cfg)
+            evaluators = cls.build_evaluator_for(cfg, model)
         elif not isinstance(evaluators, DatasetEvaluator):
             evaluators = DatasetEvaluators(list(evaluators))
-        results = inference_on_dataset(model, loader, evaluators)
+        with channels_watched(model):
+            results = inference_on_dataset(model, loader, CheckedPredictions(evaluators))
         if comm.is_main_process():
             print_csv_format(results)
         return results
+
+    @classmethod
+    def build_evaluator_for(cls, cfg: DictConfig, model: nn.Module) -> DatasetEvaluator:
+        """As :meth:`build_evaluator`; as many detections count as the model keeps, if over 100."""
+        limit = detection_limit(model)
+        built = cls.build_evaluator(follow_model(cfg, limit))
+        warn_of_crowded_images(built, limit, f"{lazy_key(cfg, limit)}=" if limit else "")
+        return built
+
+    @classmethod
+    def require_evaluable(cls, cfg: DictConfig, model: nn.Module) -> None:
+        """Build loader and evaluators, so that what is wrong with them is said before training."""
+        cls.build_test_loader(cfg)
+        cls.build_evaluator_for(cfg, model)

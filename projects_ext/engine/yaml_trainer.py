@@ -29,10 +29,15 @@ from projects_ext.data import (
 )
 from projects_ext.errors import UserError
 from projects_ext.evaluation import (
+    CheckedPredictions,
     CityscapesSemanticEvaluator,
     PredictionPictures,
     SemanticEvaluator,
     SemanticPictures,
+    beyond_standard,
+    channels_watched,
+    detection_limit,
+    warn_of_crowded_images,
 )
 from projects_ext.modeling import heads_with_named_poolers, named_poolers
 
@@ -46,12 +51,16 @@ from .unused_keys import require_effect
 logger = logging.getLogger("detectron2.projects_ext")
 
 # By the `evaluator_type` in a data set's metadata: what makes the evaluator from its name and the
-# output folder.
-EVALUATORS: dict[str, Callable[[str, str], DatasetEvaluator]] = {
-    "coco": lambda name, folder: COCOEvaluator(name, output_dir=folder),
-    "sem_seg": lambda name, folder: SemanticEvaluator(name, output_dir=folder),
-    "cityscapes_instance": lambda name, folder: CityscapesInstanceEvaluator(name),
-    "cityscapes_sem_seg": lambda name, folder: CityscapesSemanticEvaluator(name),
+# config. COCO's counts as many detections of an image as the model keeps, if these are over 100.
+EVALUATORS: dict[str, Callable[[str, CfgNode], DatasetEvaluator]] = {
+    "coco": lambda name, cfg: COCOEvaluator(
+        name,
+        output_dir=cfg.OUTPUT_DIR,
+        max_dets_per_image=beyond_standard(cfg.TEST.DETECTIONS_PER_IMAGE),
+    ),
+    "sem_seg": lambda name, cfg: SemanticEvaluator(name, output_dir=cfg.OUTPUT_DIR),
+    "cityscapes_instance": lambda name, cfg: CityscapesInstanceEvaluator(name),
+    "cityscapes_sem_seg": lambda name, cfg: CityscapesSemanticEvaluator(name),
 }
 
 
@@ -172,11 +181,42 @@ class YamlTrainer(RunTrainer):
                 f"the metadata of {dataset_name} has the evaluator_type {kind!r}: set it to one of "
                 f"{', '.join(EVALUATORS)} where the data set is registered"
             )
-        evaluators = [EVALUATORS[kind](dataset_name, cfg.OUTPUT_DIR)]
+        evaluators = [EVALUATORS[kind](dataset_name, cfg)]
         if cfg.TEST.PICTURES:
             drawn = SemanticPictures if kind.endswith("sem_seg") else PredictionPictures
             evaluators.append(drawn(dataset_name, cfg.OUTPUT_DIR, cfg.TEST.PICTURES))
         return DatasetEvaluators(evaluators)
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None,
+    ) -> Any:
+        """As DefaultTrainer's; images and predictions are checked on their way."""
+        if evaluators is None:
+            evaluators = cls.build_evaluators_for(cfg, model)
+        elif isinstance(evaluators, DatasetEvaluator):
+            evaluators = [evaluators]
+        with channels_watched(model):
+            return super().test(cfg, model, [CheckedPredictions(part) for part in evaluators])
+
+    @classmethod
+    def build_evaluators_for(cls, cfg: CfgNode, model: nn.Module) -> list[DatasetEvaluator]:
+        """The evaluator of each data set of ``cfg.DATASETS.TEST``."""
+        built = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+        for evaluator in built:
+            limit = detection_limit(model)
+            warn_of_crowded_images(evaluator, limit, "TEST.DETECTIONS_PER_IMAGE ")
+        return built
+
+    @classmethod
+    def require_evaluable(cls, cfg: CfgNode, model: nn.Module) -> None:
+        """Build loaders and evaluators, so that what is wrong with them is said before training."""
+        for name in cfg.DATASETS.TEST:
+            cls.build_test_loader(cfg, name)
+        cls.build_evaluators_for(cfg, model)
 
     def build_hooks(self) -> list[hooks.HookBase]:
         """The common hooks, with precise BN before those that save and evaluate."""

@@ -1,13 +1,23 @@
 """Evaluators that Detectron2 lacks."""
 
+from .checked import CheckedPredictions, channels_watched, watch_channels
 from .cityscapes import CityscapesSemanticEvaluator
+from .limits import beyond_standard, detection_limit, follow_model, lazy_key, warn_of_crowded_images
 from .pictures import PredictionPictures
 from .semantic import SemanticEvaluator
 from .semantic_pictures import SemanticPictures
 
 __all__ = [
+    "CheckedPredictions",
     "CityscapesSemanticEvaluator",
     "PredictionPictures",
     "SemanticEvaluator",
     "SemanticPictures",
+    "beyond_standard",
+    "channels_watched",
+    "detection_limit",
+    "follow_model",
+    "lazy_key",
+    "warn_of_crowded_images",
+    "watch_channels",
 ]

@@ -1,8 +1,9 @@
 """Detectron2's evaluator of semantic segmentation, with a table by class."""
 
 import logging
+import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,18 @@ class SemanticEvaluator(SemSegEvaluator):
             metrics = results["sem_seg"]
             table = class_table(metrics, self.classes, COLUMNS)
             logger.info(f"By class, in per cent:\n{table}\n{summary_line(metrics)}")
+            self._name_absent_classes(metrics)
         return results
+
+    def _name_absent_classes(self, metrics: Mapping[str, float]) -> None:
+        """Say which classes the means leave out, since the ground truth has no pixel of them."""
+        absent = [name for name in self.classes if math.isnan(metrics.get(f"ACC-{name}", 0.0))]
+        if absent:
+            named = ", ".join(absent[:8]) + (", …" if len(absent) > 8 else "")
+            logger.warning(
+                f"{self._dataset_name}: {len(absent)} of the {len(self.classes)} classes have no "
+                f"pixel in the ground truth, and do not count in mACC nor raise mIoU: {named}"
+            )
 
 
 def class_names(dataset_name: str) -> list[str]:

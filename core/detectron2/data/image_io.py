@@ -52,8 +52,23 @@ class SizeMismatchError(ValueError):
     """An image has another size than its data set says."""
 
 
+def _is_deep(mode: str) -> bool:
+    """Whether a PIL mode has 16-bit or 32-bit integers or floating point values."""
+    return mode == "F" or mode.split(";")[0] == "I"
+
+
 def convert_PIL_to_numpy(image: Image.Image, format: str | None) -> np.ndarray:
-    """A PIL image as an array in one of the formats of :func:`read_image`."""
+    """A PIL image as an array in one of the formats of :func:`read_image`.
+
+    Raises:
+        ValueError: values of more than 8 bits would be cut off at 255 (Pillow does not scale them).
+    """
+    if format is not None and _is_deep(image.mode) and not _is_deep(format):
+        raise ValueError(
+            f"The image has the PIL mode {image.mode!r}, and its values would be cut off at 0 and "
+            f"255 in {format}: scale it to 8 bits first, by a range that all your images share, or "
+            "read it as it is with format=None."
+        )
     if format is not None:
         pil_mode = "RGB" if format in ("BGR", YUV_FORMAT) else format
         image = image.convert(pil_mode)
@@ -106,6 +121,7 @@ def read_image(file_name: str, format: str | None = None) -> np.ndarray:
 
     Raises:
         FileNotFoundError, OSError: if there is no such file, or it is no (complete) image.
+        ValueError: if it has more than 8 bits per channel and the format has 8.
     """
     if not PathManager.isfile(file_name):
         raise FileNotFoundError(f"The image file '{file_name}' does not exist.")
@@ -113,12 +129,20 @@ def read_image(file_name: str, format: str | None = None) -> np.ndarray:
         try:
             image = Image.open(file)
             image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            raise OSError(
+                f"The image file '{file_name}' has more pixels than Pillow reads: {error} Cut the "
+                "image into tiles or shrink it."
+            ) from error
+        except (OSError, SyntaxError, ValueError) as error:
             raise OSError(
                 f"The image file '{file_name}' cannot be read; it is truncated or not a usable "
                 f"image: {error}"
             ) from error
-        return convert_PIL_to_numpy(_upright(image), format)
+        try:
+            return convert_PIL_to_numpy(_upright(image), format)
+        except ValueError as error:
+            raise ValueError(f"The image file '{file_name}' cannot be read: {error}") from error
 
 
 def check_image_size(dataset_dict: dict[str, Any], image: np.ndarray) -> None:

@@ -50,6 +50,12 @@ class DefaultPredictor:
             raise ValueError(
                 f"DefaultPredictor takes images (height, width, 3), got shape {shape}."
             )
+        kind = np.asarray(original_image).dtype
+        if kind != np.uint8 and not np.issubdtype(kind, np.floating):
+            raise ValueError(
+                "DefaultPredictor takes values of 0 to 255 as uint8 or floating point, got "
+                f"{kind}: scale the image."
+            )
         image = original_image[:, :, ::-1] if self.input_format == "RGB" else original_image
         resized = self.aug.get_transform(image).apply_image(image)
         pixels = torch.as_tensor(resized.astype("float32").transpose(2, 0, 1))

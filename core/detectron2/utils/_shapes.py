@@ -16,7 +16,7 @@ class ShapeDrawer:
     """Draws single shapes on a copy of an image, in coordinates of the image.
 
     Args:
-        img_rgb: (H, W, 3) RGB, values in [0, 255]; a grey (H, W) image works too.
+        img_rgb: (H, W, 3) RGB, values in [0, 255]; a grey (H, W) or (H, W, 1) image works too.
         scale: size of the picture relative to the image.
         font_size_scale: factor on the size of all text.
     """
@@ -24,7 +24,9 @@ class ShapeDrawer:
     def __init__(self, img_rgb: Any, scale: float = 1.0, font_size_scale: float = 1.0) -> None:
         image = np.clip(np.asarray(img_rgb), 0, 255).astype(np.uint8)
         if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, axis=2)
+            image = image[..., None]
+        if image.shape[2] == 1:
+            image = np.repeat(image, 3, axis=2)
         self.img = image
         self.output = VisImage(self.img, scale=scale)
         side = float(np.sqrt(self.output.height * self.output.width))

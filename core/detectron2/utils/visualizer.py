@@ -71,7 +71,7 @@ class Visualizer(ShapeDrawer):
     Coordinates are pixels of the image, whatever the scale of the picture.
 
     Args:
-        img_rgb: (H, W, 3) RGB, values in [0, 255]; a grey (H, W) image works too.
+        img_rgb: (H, W, 3) RGB, values in [0, 255]; a grey (H, W) or (H, W, 1) image works too.
         metadata: of the data set: ``thing_classes``, ``thing_colors``, ``stuff_classes``,
             ``stuff_colors`` are used where it has them.
         scale: size of the picture relative to the image; larger than 1 for small images.

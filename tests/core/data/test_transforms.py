@@ -25,6 +25,16 @@ def test_output_shape(height, width, short, longest, expected):
     assert T.ResizeShortestEdge.get_output_shape(height, width, short, longest) == expected
 
 
+@pytest.mark.core_only(reason="upstream rounds a very thin image to nothing")
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_a_very_thin_image_keeps_a_line(shape):
+    image = np.zeros((*shape, 3), dtype=np.uint8)
+    for augmentation in (T.ResizeShortestEdge(800, 1333), T.ResizeScale(1.0, 1.0, 640, 640)):
+        height, width = augmentation.get_transform(image).apply_image(image).shape[:2]
+        assert min(height, width) == 1
+        assert max(height, width) > 600
+
+
 def test_uint8_is_resized_by_pil(image):
     out = T.ResizeTransform(97, 131, 50, 200).apply_image(image)
     expected = np.asarray(Image.fromarray(image).resize((200, 50), Image.Resampling.BILINEAR))

@@ -274,6 +274,8 @@ def test_predictor_resizes_orders_channels_and_loads_weights(cfg, tmp_path, imag
 def test_predictor_refuses_what_is_no_colour_image(cfg):
     with pytest.raises(ValueError, match=r"\(10, 20\)"):
         DefaultPredictor(cfg)(np.zeros((10, 20), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"values of 0 to 255 .* got uint16"):
+        DefaultPredictor(cfg)(np.zeros((10, 20, 3), dtype=np.uint16))
 
 
 def test_custom_hooks_can_follow_the_stock_ones(cfg):

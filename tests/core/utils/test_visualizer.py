@@ -307,3 +307,10 @@ def test_neighbouring_colors_differ():
     first = colors[:12]
     apart = np.abs(first[:, None] - first[None]).max(axis=-1) + 999 * np.eye(12)
     assert apart.min() > 60
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1)])
+def test_grey_images_are_drawn_on(shape: tuple[int, ...]) -> None:
+    drawn = Visualizer(np.full(shape, 77, dtype=np.uint8)).output.get_image()
+    assert drawn.shape == (20, 30, 3)
+    assert (drawn == drawn[0, 0]).all()

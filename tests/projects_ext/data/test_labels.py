@@ -15,6 +15,7 @@ from projects_ext.data.labels import (
     image_size,
     read_label_map,
     require_label_maps,
+    require_learnable,
 )
 from projects_ext.data.palette import class_colours, distinct_colours
 from projects_ext.errors import MissingFileError, UserError
@@ -117,6 +118,55 @@ def test_table_by_class() -> None:
         ["1", "car", "1", "1", "12.50", "%"],
         ["255", "(ignored)", "1", "4", "33.33", "%", "of", "all"],
     ]
+
+
+def counted(classes: list[str], *labels: list[int]) -> LabelStatistics:
+    statistics = LabelStatistics(classes)
+    for row in labels:
+        statistics.add(count_labels(np.array(row, dtype=np.uint8)))
+    return statistics
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "sentence"),
+    [
+        (["background", "coin"], [[0, 0, 255], [0, 255, 255]], r"class 0 \(background\) or 255"),
+        (["a", "b", "c"], [[255, 255]], r"all pixels of the 1 label maps of set are 255 \(100"),
+        (["road", "car", "tree"], [[0, 255, 255, 255]], r"75\.00 % are 255.*write 1 .* class car"),
+        (["background"], [[0, 0, 255]], r"the single class background.*data\.classes=\[backgr"),
+    ],
+)
+def test_label_maps_with_nothing_to_tell_apart_are_refused(
+    classes: list[str], labels: list[list[int]], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        require_learnable(counted(classes, *labels), "set")
+
+
+def test_classes_without_a_pixel_are_named_once(project_log: pytest.LogCaptureFixture) -> None:
+    statistics = counted(["road", "car", "tree"], [0, 0, 255, 255], [0, 1, 1, 1])
+    for _ in range(2):
+        require_learnable(statistics, "some set")
+    (said,) = [line.getMessage() for line in project_log.records]
+    assert "some set: 1 of the 3 classes have no pixel in any label map" in said
+    assert "tree (2)" in said
+    assert '25.00 % of the pixels are 255, which means "ignore"' in said
+    project_log.clear()
+    require_learnable(counted(["road", "car"], [0, 1, 255]), "good set")
+    require_learnable(LabelStatistics(["road", "car"]), "empty set")
+    assert not project_log.records
+
+
+def test_registered_label_maps_of_0_and_255_are_refused(tmp_path: Path) -> None:
+    name = "test_labels_0_255"
+    DatasetCatalog.register(name, lambda: [])
+    try:
+        MetadataCatalog.get(name).set(stuff_classes=["background", "coin"])
+        with pytest.raises(UserError, match=f"all pixels of the 1 label maps of {name}"):
+            require_label_maps([record(tmp_path, blocks([0, 255], 0))], [name])
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
 
 
 def test_registered_data_sets_are_checked_by_their_class_names(tmp_path: Path) -> None:

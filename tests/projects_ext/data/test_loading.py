@@ -8,11 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import IterableDataset
 
 from detectron2.config import get_cfg
@@ -173,13 +175,18 @@ def test_an_iterable_data_set_gets_detectron2s_own_loader() -> None:
 @pytest.mark.parametrize(
     "name", ["TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler"]
 )
-def test_yaml_samplers_depend_on_the_seed_alone(name: str) -> None:
+def test_yaml_samplers_depend_on_the_seed_alone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cfg = get_cfg()
     cfg.DATALOADER.SAMPLER_TRAIN = name
     cfg.DATALOADER.REPEAT_THRESHOLD = 0.3
     cfg.DATALOADER.RANDOM_SUBSET_RATIO = 0.6
     cfg.DATALOADER.NUM_WORKERS = 0
     annotated = [{**r, "annotations": [{"category_id": r["image_id"] % 4}]} for r in records()]
+    monkeypatch.chdir(tmp_path)
+    for entry in annotated:
+        Image.new("L", (1, 1)).save(entry["file_name"])
     np.random.seed(0)
     made = yaml_train_loader(cfg, annotated)
     orders = [list(itertools.islice(made.make_sampler(seed), 30)) for seed in (1, 1, 2)]

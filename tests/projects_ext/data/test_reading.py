@@ -1,5 +1,6 @@
 """Image files that are missing, damaged, or not what their record says."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,25 @@ def test_a_mistake_in_the_mapper_stays_what_it_is(picture: Path) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_loaders_pass_the_sentence_on(training: bool, workers: int, tmp_path: Path) -> None:
     records = [record(tmp_path / f"{index}.jpg") for index in range(2)]
+    for entry in records:
+        Image.new("RGB", (30, 20)).save(entry["file_name"])
     options: Any = {"mapper": mapper().mapper, "num_workers": workers}
     if training:
         loader = build_train_loader(records, total_batch_size=1, **options)
     else:
         loader = build_test_loader(records, **options)
+    for entry in records:
+        Path(entry["file_name"]).unlink()
     with pytest.raises(UserError) as error:
         next(iter(loader))
     assert error.value.sentence.startswith("the image file ")
     assert "does not exist: copy it there" in error.value.sentence
     assert "Traceback" not in error.value.sentence
+
+
+def test_loaders_look_for_images_before_a_run(tmp_path: Path) -> None:
+    records = [record(tmp_path / f"{index}.jpg") for index in range(3)]
+    options: Any = {"mapper": mapper().mapper}
+    for build in (build_test_loader, partial(build_train_loader, total_batch_size=1)):
+        with pytest.raises(MissingFileError, match=r"0\.jpg .* \(3 of the 3 images looked at"):
+            build(records, **options)

@@ -63,6 +63,22 @@ def test_figures_by_hand(tmp_path: Path, register: Callable[..., str]) -> None:
     assert metrics["ACC-car"] == 0
 
 
+def test_classes_that_never_occur_are_named(
+    tmp_path: Path, register: Callable[..., str], project_log: pytest.LogCaptureFixture
+) -> None:
+    (record,) = semantic_records(tmp_path, 1)
+    for classes, absent in ((CLASSES, ""), ([*CLASSES, "tree"], "tree")):
+        evaluator = SemanticEvaluator(register([record], stuff_classes=classes))
+        evaluator.reset()
+        evaluator.process([record], [{"sem_seg": logits(record["labels"], len(classes))}])
+        metrics = evaluator.evaluate()["sem_seg"]
+        assert math.isfinite(metrics["mIoU"])
+        assert ("1 of the 4 classes have no pixel in the ground truth" in project_log.text) == bool(
+            absent
+        )
+    assert "mIoU: tree" in project_log.text
+
+
 def test_bad_ground_truth_is_named(tmp_path: Path, register: Callable[..., str]) -> None:
     record, other = semantic_records(tmp_path, 2)
     two_classes = register([record, other], stuff_classes=["sky", "road"])
@@ -118,7 +134,8 @@ def _work(rank: int, folder: str) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    answer = _evaluate(Path(folder), range(rank, 4, 2))
+    # Files of its own: the other process reads while this one writes.
+    answer = _evaluate(Path(folder) / f"rank{rank}", range(rank, 4, 2))
     Path(f"{folder}/answer{rank}.json").write_text(json.dumps(answer))
     torch.distributed.destroy_process_group()
 
@@ -139,7 +156,6 @@ def _evaluate(folder: Path, indices: range) -> dict | None:
 
 
 def test_two_processes_answer_as_one(tmp_path: Path) -> None:
-    semantic_records(tmp_path)
     torch.multiprocessing.start_processes(
         _work, args=(str(tmp_path),), nprocs=2, start_method="fork"
     )

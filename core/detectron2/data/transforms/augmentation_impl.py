@@ -171,7 +171,7 @@ class ResizeShortestEdge(Augmentation):
     def get_output_shape(
         oldh: int, oldw: int, short_edge_length: int, max_size: int
     ) -> tuple[int, int]:
-        """The (height, width) after resizing an ``oldh`` x ``oldw`` image."""
+        """The (height, width) after resizing an ``oldh`` x ``oldw`` image; at least 1 each."""
         scale = float(short_edge_length) / min(oldh, oldw)
         # The shorter edge is taken as it is, not scaled, so that rounding cannot change it.
         new = [scale * oldh, scale * oldw]
@@ -179,7 +179,8 @@ class ResizeShortestEdge(Augmentation):
         longest = max(new)
         if longest > max_size:
             new = [edge * (max_size * 1.0 / longest) for edge in new]
-        return int(new[0] + 0.5), int(new[1] + 0.5)
+        # A very thin image would round to nothing.
+        return max(1, int(new[0] + 0.5)), max(1, int(new[1] + 0.5))
 
 
 class ResizeScale(Augmentation):
@@ -213,4 +214,4 @@ class ResizeScale(Augmentation):
         old_shape = np.array(image.shape[:2])
         target = np.multiply((self.target_height, self.target_width), scale)
         new_shape = np.round(old_shape * (target / old_shape).min()).astype(int)
-        return _resize(image, new_shape.tolist(), self.interp)
+        return _resize(image, np.maximum(new_shape, 1).tolist(), self.interp)
