@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
@@ -105,19 +105,24 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
     large = _too_large_file(record)
     if large is not None:
         return too_many_pixels(_describe(record, large), record)
-    path, reason = _unreadable_file(record)
+    path, cause = _unreadable_file(record)
     if path is None:
         return None
     what = _describe(record, path)
-    if reason is None:
+    if cause is None:
         return MissingFileError(
             f"{what} does not exist: copy it there, correct the folder of the images "
             "(data.*_images), or take it out of the annotation file"
         )
+    if isinstance(cause, UnidentifiedImageError):
+        return UserError(
+            f"{what} is no image, or of a kind that Pillow does not read: copy it again, save it "
+            "as 8-bit RGB, or take it out of the annotation file"
+        )
+    reason = str(cause).strip().split("\n")[0].rstrip(".")
     return UserError(
-        f"{what} cannot be read ({reason}): it is truncated, protected, of a kind that Pillow does "
-        "not read, or no image; copy it again, save it as 8-bit RGB, or take it out of the "
-        "annotation file"
+        f"{what} cannot be read ({reason}): it is truncated, protected or no image; copy it again, "
+        "or take it out of the annotation file"
     )
 
 
@@ -146,7 +151,7 @@ def _too_large_file(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _unreadable_file(record: dict[str, Any]) -> tuple[str | None, str | None]:
+def _unreadable_file(record: dict[str, Any]) -> tuple[str | None, Exception | None]:
     """The first file of the record that cannot be read and why; without a why it is not there."""
     for path in (record[key] for key in _FILES if key in record):
         if not PathManager.isfile(path):
@@ -154,6 +159,5 @@ def _unreadable_file(record: dict[str, Any]) -> tuple[str | None, str | None]:
         try:
             detection_utils.read_image(path)
         except _UNREADABLE as error:
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            return path, str(cause).strip().split("\n")[0].rstrip(".")
+            return path, error.__cause__ if isinstance(error.__cause__, Exception) else error
     return None, None

@@ -158,8 +158,8 @@ def _warn(
     file = api.imgs.get(image, {}).get("file_name", "?")
     text = (
         f"{name}: the image {file} (image id {image}) has {crowded[image]} {what}, but {who} at "
-        f"most {limit} detections, and all others count as missed; so it is in {len(crowded)} of "
-        f"{len(api.imgs)} images: set {key}{crowded[image]}"
+        f"most {limit} detections, and the other objects count as missed ({len(crowded)} of "
+        f"{len(api.imgs)} images have more than that): set {key}{crowded[image]}"
     )
     if text not in _warned:
         _warned.add(text)

@@ -49,7 +49,9 @@ def test_a_truncated_image_is_named(picture: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
 def test_what_is_no_image_is_named(content: bytes, picture: Path) -> None:
     picture.write_bytes(content)
-    with pytest.raises(UserError, match=r"picture\.jpg .*no image; copy it again"):
+    with pytest.raises(
+        UserError, match=r"picture\.jpg .* is no image, or of a kind .*: copy it again"
+    ):
         mapper()(record(picture))
 
 

@@ -177,7 +177,7 @@ def test_more_objects_than_detections_are_said_once(
         record.getMessage() for record in project_log.records if "objects" in record.getMessage()
     ]
     assert "image 1.jpg (image id 1) has 300 objects, but the model keeps at most 100" in said
-    assert "in 1 of 2 images: set TEST.DETECTIONS_PER_IMAGE 300" in said
+    assert "(1 of 2 images have more than that): set TEST.DETECTIONS_PER_IMAGE 300" in said
     project_log.clear()
     raised = limits.DetectionLimit(OBJECTS, "max_detections_per_image")
     fewer = COCOEvaluator(crowded, max_dets_per_image=150)
