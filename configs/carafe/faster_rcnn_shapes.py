@@ -3,6 +3,6 @@
 from ..quickstart.mask_rcnn_shapes import data, dataloader, lr_multiplier, model, optimizer, train
 
 for _part in ("mask_in_features", "mask_pooler", "mask_head"):
-    model.roi_heads.pop(_part)
+    del model.roi_heads[_part]
 data.masks = False
 train.output_dir = "output/carafe/faster_rcnn_shapes"

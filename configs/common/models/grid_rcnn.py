@@ -17,7 +17,8 @@ def use_grid(model: Any, **head: Any) -> None:
     """
     heads = model.roi_heads
     for part in ("mask_in_features", "mask_pooler", "mask_head"):
-        heads.pop(part, None)
+        if part in heads:
+            del heads[part]  # `pop` would look up what the value refers to
     channels = model.backbone.out_channels
     heads._target_ = GridROIHeads
     heads.box_predictor = L(ClassPredictor)(
