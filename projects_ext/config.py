@@ -31,7 +31,8 @@ def add_config(cfg: CfgNode) -> None:
     # number of classes in MODEL; each is a path or a list of paths, which are joined [data].
     # SKIP_INVALID: leave out annotations that cannot be used, such as a box or a mask of no area
     # [data.skip_invalid]. ISCROWD_AS_OBJECTS: take objects that are marked iscrowd=1 as ordinary
-    # ones [data.iscrowd_as_objects]. Masks are needed where MODEL.MASK_ON is set [data.masks].
+    # ones [data.iscrowd_as_objects]. Masks are needed where MODEL.MASK_ON is set; without it,
+    # TEST.BEST_METRIC segm/… becomes bbox/… [data.masks].
     cfg.DATASETS.COCO_FORMAT = node(
         {
             # None, as a path or a list may take its place.

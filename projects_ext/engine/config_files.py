@@ -181,6 +181,9 @@ def _use_coco_format(cfg: CfgNode) -> None:
     options["train_json"] = paths.TRAIN_JSON
     val = register_coco_format(paths.VAL_JSON, paths.VAL_IMAGES, **options)
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
+    if not cfg.MODEL.MASK_ON and cfg.TEST.BEST_METRIC.startswith("segm/"):
+        # Boxes only: there is no such metric.
+        cfg.TEST.BEST_METRIC = cfg.TEST.BEST_METRIC.replace("segm/", "bbox/", 1)
     num_classes = count_categories(paths.TRAIN_JSON)
     nodes: dict[str, Any] = dict(cfg.MODEL)
     for name, node in nodes.items():

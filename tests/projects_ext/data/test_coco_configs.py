@@ -132,4 +132,5 @@ def test_yaml_follows_mask_on(data: dict[str, str], shapes: Path) -> None:
     pairs = [*paths_of(shapes), f"{key}VAL_JSON", data["boxes"]]
     with pytest.raises(UserError, match=r"boxes\.json: .* have no mask .*MODEL\.MASK_ON False"):
         load_config(YAML, pairs)
-    load_config(YAML, [*pairs, "MODEL.MASK_ON", "False"])
+    cfg = load_config(YAML, [*pairs, "MODEL.MASK_ON", "False"])
+    assert cfg.TEST.BEST_METRIC == "bbox/AP"
