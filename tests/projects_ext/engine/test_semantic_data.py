@@ -43,6 +43,9 @@ SMALL = [
     "train.seed=1",
 ]
 
+# The weights of these tests are those of the last layer.
+PREDICTOR_ALONE = "train.allow_missing_weights=True"
+
 
 def write_weights(file: Path, classes: int, answer: int, channels: int = 512) -> str:
     """The last layer of a model, which answers with the one class."""
@@ -103,7 +106,11 @@ def test_ade20k(tmp_path: Path) -> None:
             any_count=True,
         )
         weights = write_weights(tmp_path / "w.pth", 150, 12)
-        more = [f"train.init_checkpoint={weights}", "dataloader.evaluator.1.count=1"]
+        more = [
+            f"train.init_checkpoint={weights}",
+            PREDICTOR_ALONE,
+            "dataloader.evaluator.1.count=1",
+        ]
         run(parse_arguments(words("gcnet_r50_d8_512x512_80k_ade20k.py", tmp_path, *more)))
         wanted = expected("ade20k_sem_seg_val", 12)
     assert wanted["name"] == "person"
@@ -125,7 +132,11 @@ def test_voc12aug_with_multiple_scales_and_flips(tmp_path: Path) -> None:
             any_count=True,
         )
         weights = write_weights(tmp_path / "w.pth", 21, 15)
-        more = [f"train.init_checkpoint={weights}", "model.predict_multi_scale=True"]
+        more = [
+            f"train.init_checkpoint={weights}",
+            PREDICTOR_ALONE,
+            "model.predict_multi_scale=True",
+        ]
         run(parse_arguments(words("gcnet_r50_d8_512x512_20k_voc12aug.py", tmp_path, *more)))
         wanted = expected("voc12aug_sem_seg_val", 15)
     assert wanted["name"] == "person"
@@ -141,6 +152,7 @@ def test_cityscapes_as_programs(tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "w.pth", 19, 0)
     more = [
         f"train.init_checkpoint={weights}",
+        PREDICTOR_ALONE,
         "model.inference.crop=[32,48]",
         "model.inference.stride=[16,32]",
     ]
