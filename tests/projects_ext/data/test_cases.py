@@ -94,8 +94,8 @@ SILENT = [
     ("labelme2coco_0.2.6_order/val.json", "train val"),
 ]
 
-# With tests of their own below.
-OTHERS = {"label_studio_exif", "duplicate_category_names"}
+# With tests of their own: below, and in test_image_files.py.
+OTHERS = {"label_studio_exif", "duplicate_category_names", "deep_images"}
 
 
 def by_part(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
