@@ -26,6 +26,9 @@ _PICKLE = b"\x80"
 _OLD_TORCH = b"\x8a\x0al\xfc\x9cF\xf9\x20j\xa8P\x19."
 """PyTorch before 1.6 starts its files with a pickled magic number, in whatever protocol."""
 
+_CHUNK = 1 << 22
+"""Bytes that are read at once where only their checksum matters."""
+
 _GIT_LFS = b"version https://git-lfs"
 
 
@@ -79,7 +82,9 @@ def _load(path: str, head: bytes, trust: bool) -> tuple[Any, list[str]]:
             raise EOFError("its header ends after its end")
         return _load_safetensors(path), []
     if head.startswith(_ZIP):
-        return _load_torch(path, trust, RestrictedPickle(size, _storage_sizes(path, size, trust)))
+        sizes = _storage_sizes(path, size, trust)
+        _require_checksums(path)
+        return _load_torch(path, trust, RestrictedPickle(size, sizes))
     if _OLD_TORCH in head:
         _require_no_tar(path)
         return _load_torch(path, trust, RestrictedPickle(size))
@@ -129,6 +134,20 @@ def _storage_sizes(path: str, size: int, trust: bool) -> dict[str, int]:
         for name, entry in entries.items()
         if name.startswith(folder)
     }
+
+
+def _require_checksums(path: str) -> None:
+    """Refuse an archive with an entry that changed after it was written; torch.load would not.
+
+    Raises:
+        zipfile.BadZipFile: with the entry's name.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.CRC:  # 0: written without (torch.serialization.set_crc32_options)
+                with archive.open(entry) as content:
+                    while content.read(_CHUNK):
+                        pass
 
 
 class _ProgramError(Exception):

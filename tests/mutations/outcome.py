@@ -167,6 +167,7 @@ def _work(jobs: Sequence[Job], folder: str, results: Any) -> None:
 
 def run_all(jobs: Sequence[Job], folder: str) -> Iterator[Outcome]:
     """Each run's outcome, in order; in a process of its own, so that none can take others along."""
+    baseline(folder)  # the processes inherit it; if it fails, nothing can be said of any run
     context = multiprocessing.get_context("fork")
     left = list(jobs)
     while left:

@@ -246,6 +246,24 @@ class TestReasons:
         said = _system_reason("x.pth", OSError(number, os.strerror(number), "x.pth"))
         assert said == f"x.pth cannot be read ({os.strerror(number)}): {remedy}"
 
+    def test_a_number_that_changed_on_the_disk(self, tmp_path: Path) -> None:
+        weight = torch.arange(100.0)
+        path = Path(write({"w": weight}, tmp_path / "x.pth", "archive"))
+        content = path.read_bytes()
+        place = content.index(weight.numpy().tobytes()) + 42
+        path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=r"x\.pth is cut off or damaged: copy or .*CRC-32"):
+            read_file(str(path))
+
+    def test_files_without_checksums(self, tmp_path: Path) -> None:
+        before = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(False)
+        try:
+            path = write({"w": torch.ones(1)}, tmp_path / "x.pth", "archive")
+        finally:
+            torch.serialization.set_crc32_options(before)
+        assert read_file(path)["w"] == 1
+
     def test_a_folder(self, tmp_path: Path) -> None:
         with pytest.raises(
             FileNotFoundError, match="is a folder: correct the path, to that of a f"
