@@ -94,11 +94,7 @@ SILENT = [
     ("labelme2coco_0.2.6_order/val.json", "train val"),
 ]
 
-<<<<<<< HEAD
-# With tests of their own below; of images, in test_image_files.py.
-=======
 # With tests of their own: below, and in test_image_files.py.
->>>>>>> main
 OTHERS = {"label_studio_exif", "duplicate_category_names", "deep_images"}
 
 
