@@ -49,7 +49,17 @@ def find_in_boxes(
         "write x, y, width and height in pixels",
         "leave out",
     )
-    usable = np.where((finite & ~far)[:, None], boxes, np.nan)
+    # Nothing of the box is left when it is clipped to the image: training would drop it in silence,
+    # and evaluation would count it as missed. Comparisons with unknown sizes are False.
+    away = (boxes[:, :2] >= sizes[:, ::-1]).any(1) | (boxes[:, :2] + boxes[:, 2:] <= 0).any(1)
+    away &= finite & ~flat & ~far
+    yield from describe(
+        np.flatnonzero(away),
+        "has the bbox {bbox}, of which nothing is inside its image",
+        "write x, y, width and height in pixels, or take the annotation out",
+        "leave out",
+    )
+    usable = np.where((finite & ~far & ~away)[:, None], boxes, np.nan)
     yield from _suspicious_boxes(describe, usable, masks, sizes)
     yield from _suspicious_areas(describe, usable, sizes)
 

@@ -108,6 +108,7 @@ def test_crashes_and_hangs_end_only_their_own_run(
 
 ACCEPTED_BEFORE = [
     (("annotations", 0, "bbox", 2), 10**30, "train", "far outside its image"),
+    (("annotations", 0, "bbox", 0), -300, "val", "of which nothing is inside its image"),
     (("annotations", 0, "area"), 0.5, "val", "which its object cannot have: it is computed"),
     (("annotations",), [], "val", "no object to evaluate, so every metric will be nan"),
     (("images", 0, "file_name"), "img1.jpg", "val", "2 images have the file_name img1.jpg"),
