@@ -6,7 +6,7 @@ from collections.abc import Sequence
 EPILOG = """\
 examples:
   train         python train_net.py --config-file configs/quickstart/mask_rcnn_shapes.py
-  go on         python train_net.py --config-file … --resume
+  resume        python train_net.py --config-file … --resume
   evaluate      python train_net.py --config-file … --eval-only train.init_checkpoint=model.pth
   change keys   python train_net.py --config-file x.py train.max_iter=2000 optimizer.lr=0.001
                 python train_net.py --config-file x.yaml SOLVER.MAX_ITER 2000 SOLVER.BASE_LR 0.001
@@ -34,7 +34,7 @@ def argument_parser() -> ArgumentParser:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the output folder's last checkpoint, if there is one",
+        help="continue from the output folder's last checkpoint, if there is one",
     )
     parser.add_argument("--eval-only", action="store_true", help="evaluate, do not train")
     many = parser.add_argument_group(
