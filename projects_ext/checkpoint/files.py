@@ -207,7 +207,7 @@ def _what_it_is(head: bytes) -> str:
     return "it is neither a PyTorch file nor a pickle; give a .pth, .pkl or .safetensors file"
 
 
-_TRUST = "set train.trust_checkpoint=True (YAML: MODEL.TRUST_WEIGHTS=True; in Python trust=True)"
+_TRUST = "set train.trust_checkpoint=True (YAML: MODEL.TRUST_WEIGHTS True; in Python trust=True)"
 _AGAIN = "copy or download it again"
 _CUT_OFF = (SizeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, struct.error)
 
@@ -240,13 +240,13 @@ def _reason(path: str, error: Exception, trust: bool) -> str:
         return (
             f"{path} needs the Python module {error.name}, which is not there: install it, or read "
             "the file without the code in it, by train.trust_checkpoint=False (YAML: "
-            "MODEL.TRUST_WEIGHTS=False)"
+            "MODEL.TRUST_WEIGHTS False)"
         )
     if trust and not isinstance(error, _CUT_OFF):
         return (
             f"{path} cannot be read together with the code in it ({type(error).__name__}: {detail})"
             ": install the versions that it was written with, or read it without its code, by "
-            "train.trust_checkpoint=False (YAML: MODEL.TRUST_WEIGHTS=False)"
+            "train.trust_checkpoint=False (YAML: MODEL.TRUST_WEIGHTS False)"
         )
     return f"{path} is cut off or damaged: {_AGAIN} ({detail})"
 

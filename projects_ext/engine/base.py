@@ -25,6 +25,7 @@ from .guards import Guards
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
 from .resumed_optimizer import apply_group_options, group_options
+from .resuming import require_last_checkpoint
 from .settings import Settings
 from .step import PassOnAfterBackward, TrainStep
 
@@ -108,9 +109,25 @@ class RunTrainer(DefaultTrainer):
                     f"{self.settings.init_checkpoint} are not read"
                 )
             self.start_iter = self.iter + 1
-        elif self.settings.init_checkpoint:
+            self._say_if_finished()
+            return
+        if resume:
+            require_last_checkpoint(self.settings.output_dir)
+            logger.info(
+                f"--resume: there is no checkpoint in {self.settings.output_dir}: training starts "
+                "from the beginning"
+            )
+        if self.settings.init_checkpoint:
             classes, settings = self._class_names(), self.settings
             self.load_weights(self.model, settings.init_checkpoint, settings, classes)
+
+    def _say_if_finished(self) -> None:
+        if self.start_iter >= self.max_iter:
+            logger.warning(
+                f"--resume: {self.checkpointer.get_checkpoint_file()} has been trained for "
+                f"{self.start_iter} iterations and the config asks for {self.max_iter}: there is "
+                "nothing left to train; to train on, raise train.max_iter (YAML: SOLVER.MAX_ITER)"
+            )
 
     def _class_names(self) -> list[str] | None:
         """The names of the model's classes in order: those of the data that it is trained on."""

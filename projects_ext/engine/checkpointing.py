@@ -21,6 +21,7 @@ from projects_ext.checkpoint.writing import UNFINISHED, write_whole
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
 
 from .ema import CHECKPOINT_KEY
+from .resuming import as_initial_weights, not_continuable, require_whole_state
 
 
 class AtomicCheckpointer(DetectionCheckpointer):
@@ -112,8 +113,14 @@ class AtomicCheckpointer(DetectionCheckpointer):
                 f"--resume: {self.save_dir}/last_checkpoint names {os.path.basename(file)}, which "
                 f"is not there: {there}"
             )
-        with user_errors((ValueError, KeyError), where=f"--resume: {file} does not fit the config"):
-            return self.load(file)
+        try:
+            with user_errors((ValueError,), where=f"--resume: {file} does not fit the config"):
+                return self.load(file)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            # The state of a hook, whose form is the hook's own affair.
+            cause = f"an entry {error}" if isinstance(error, KeyError) else str(error)
+            what = "lacks" if isinstance(error, KeyError) else "is of another form:"
+            raise not_continuable(file, f"the state of its run {what} {cause}") from error
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         """The file's content, read without running code in it."""
@@ -127,10 +134,11 @@ class AtomicCheckpointer(DetectionCheckpointer):
         if lacking:
             raise UserError(
                 f"--resume: {filename} is no checkpoint of a training run (it has no "
-                f"{', '.join(lacking)}): give it as initial weights (train.init_checkpoint="
-                f"{filename}; YAML: MODEL.WEIGHTS={filename}) without --resume, and another output "
-                "folder"
+                f"{', '.join(lacking)}): give it as initial weights "
+                f"{as_initial_weights(filename)}"
             )
+        tracked = {key: self.checkpointables[key] for key in needed - {"model"}}
+        require_whole_state(content, tracked, filename)
         return content
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
@@ -167,8 +175,8 @@ class AtomicCheckpointer(DetectionCheckpointer):
         raise UserError(
             f"--resume: {file} was trained on other classes than the data set has, or in another "
             f"order: class {place} is '{there}' there and '{here}' here; give the data set that it "
-            f"was trained on, or start another run with these weights (train.init_checkpoint="
-            f"{file}; YAML: MODEL.WEIGHTS={file}) without --resume, and another output folder"
+            f"was trained on, or start another run with these weights "
+            f"{as_initial_weights(file)}"
         )
 
 

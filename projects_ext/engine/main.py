@@ -32,6 +32,7 @@ from .overview import describe_run
 from .places import is_first, require_places, world_size
 from .resources import provide_file_descriptors, require_equal_batches
 from .results import write_results
+from .resuming import require_last_checkpoint
 from .settings import Settings
 from .trainer import Trainer
 from .yaml_trainer import YamlTrainer
@@ -93,10 +94,19 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
     checkpoint = settings.init_checkpoint
     if arguments.resume and checkpointer.has_checkpoint():
         checkpoint = checkpointer.get_checkpoint_file()
+    elif arguments.resume and checkpoint:
+        logger.warning(
+            f"--resume: there is no checkpoint in {settings.output_dir}: {checkpoint} is evaluated"
+        )
     if not checkpoint:
-        key = "MODEL.WEIGHTS FILE" if isinstance(cfg, CfgNode) else "train.init_checkpoint=FILE"
+        yaml = isinstance(cfg, CfgNode)
+        key = "MODEL.WEIGHTS FILE" if yaml else "train.init_checkpoint=FILE"
+        folder = "OUTPUT_DIR FOLDER" if yaml else "train.output_dir=FOLDER"
         raise UserError(
-            f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
+            f"--eval-only --resume: there is no checkpoint in {settings.output_dir}: correct "
+            f"{folder}, or add {key}"
+            if arguments.resume
+            else f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
             f"checkpoint in {settings.output_dir}"
         )
     load_for_evaluation(trainer, model, checkpoint, settings, class_names(trainer.test_sets(cfg)))
@@ -133,7 +143,7 @@ def load_for_evaluation(
             f"{report.source}, such as {report.unloaded[0]}, and would be random"
             f"{f' ({why})' if why else ''}: give the config that these weights were trained with, "
             "or other weights; to evaluate all the same, add train.allow_missing_weights=True "
-            "(YAML: MODEL.ALLOW_MISSING_WEIGHTS=True)"
+            "(YAML: MODEL.ALLOW_MISSING_WEIGHTS True)"
         )
 
 
@@ -167,6 +177,8 @@ def check(cfg: Config, arguments: Namespace) -> Settings:
     training = not arguments.eval_only
     check_config(cfg, training)
     settings, processes = Settings.of(cfg), world_size(arguments)
+    if arguments.resume:
+        require_last_checkpoint(settings.output_dir)
     require_device(settings.device)
     require_places(arguments, settings.on_gpu)
     if training:

@@ -105,7 +105,7 @@ def test_everything_else_is_refused_by_name(
     with pytest.raises(ValueError, match=r"x\.pth is refused because ") as caught:
         read_file(path)
     assert said in str(caught.value)
-    assert "train.trust_checkpoint=True (YAML: MODEL.TRUST_WEIGHTS=True" in str(caught.value)
+    assert "train.trust_checkpoint=True (YAML: MODEL.TRUST_WEIGHTS True" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -92,7 +92,7 @@ def test_parts_without_weights_are_refused_unless_allowed(tmp_path: Path) -> Non
         f"--eval-only: {own - len(backbone)} of the model's {own} entries get no value from {file},"
         " such as proposal_generator.rpn_head."
     )
-    assert "add train.allow_missing_weights=True (YAML: MODEL.ALLOW_MISSING_WEIGHTS=True)" in said
+    assert "add train.allow_missing_weights=True (YAML: MODEL.ALLOW_MISSING_WEIGHTS True)" in said
     model = evaluated(file, allow_missing_weights=True)
     stem = "backbone.bottom_up.stem.conv1.weight"
     assert torch.equal(model.state_dict()[stem], backbone[stem])
@@ -116,12 +116,13 @@ def test_the_program_refuses_and_names_the_key(
     key = "train.allow_missing_weights=True"
     command = short_run(shapes_overrides, tmp_path, f"train.init_checkpoint={file}")
     if yaml:
-        key = "MODEL.ALLOW_MISSING_WEIGHTS=True"
-        command = ["--config-file", YAML, f"OUTPUT_DIR={tmp_path}", f"MODEL.WEIGHTS={file}"]
+        key = "MODEL.ALLOW_MISSING_WEIGHTS True"
+        command = ["--config-file", YAML, "OUTPUT_DIR", str(tmp_path)]
+        command += ["MODEL.WEIGHTS", file]
         for given in shapes_overrides:  # data.train_json=…
             name, _, path = given.removeprefix("data.").partition("=")
-            command.append(f"DATASETS.COCO_FORMAT.{name.upper()}={path}")
-        cfg = load_config(YAML, [*command[2:], key])
+            command += [f"DATASETS.COCO_FORMAT.{name.upper()}", path]
+        cfg = load_config(YAML, [*command[2:], *key.split()])
         assert Settings.of(cfg).allow_missing_weights
     code, stderr = end_of(["--eval-only", *command], monkeypatch)
     assert code == 1
