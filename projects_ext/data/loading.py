@@ -130,17 +130,18 @@ def _reading(dataset: Any, mapper: Mapper) -> ReadingErrors:
     return reading
 
 
-def yaml_train_loader(cfg: CfgNode, dataset: Any) -> Any:
+def yaml_train_loader(cfg: CfgNode, dataset: Any, mapper: Mapper | None = None) -> Any:
     """The training loader of a YAML config.
 
     Args:
         cfg: with Detectron2's keys under DATALOADER, INPUT and SOLVER.
         dataset: what ``get_detection_dataset_dicts`` returned for ``cfg.DATASETS.TRAIN``.
+        mapper: a ``DatasetMapper`` of ``cfg`` by default.
     """
     options = cfg.DATALOADER
     return build_train_loader(
         dataset,
-        mapper=DatasetMapper(cfg, True),
+        mapper=mapper or DatasetMapper(cfg, True),
         sampler=_yaml_sampler(options, dataset),
         total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
         aspect_ratio_grouping=options.ASPECT_RATIO_GROUPING,
@@ -148,7 +149,7 @@ def yaml_train_loader(cfg: CfgNode, dataset: Any) -> Any:
     )
 
 
-def yaml_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
+def yaml_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper | None = None) -> Any:
     """The test loader of a YAML config for one of ``cfg.DATASETS.TEST``."""
     files = None
     if cfg.MODEL.LOAD_PROPOSALS:
@@ -159,25 +160,26 @@ def yaml_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
             dataset_name, filter_empty=False, proposal_files=files
         )
     workers = cfg.DATALOADER.NUM_WORKERS
-    return build_test_loader(dataset, mapper=DatasetMapper(cfg, False), num_workers=workers)
+    mapper = mapper or DatasetMapper(cfg, False)
+    return build_test_loader(dataset, mapper=mapper, num_workers=workers)
 
 
 def _yaml_sampler(options: CfgNode, dataset: Any) -> SamplerMaker | None:
     name = options.SAMPLER_TRAIN
+    names = ["TrainingSampler", "RepeatFactorTrainingSampler"]
+    if "RANDOM_SUBSET_RATIO" in options:  # Detectron2 reads this key without having it
+        names.append("RandomSubsetTrainingSampler")
+    if name not in names:
+        raise UserError(f"DATALOADER.SAMPLER_TRAIN is {name}: give {' or '.join(names)}")
     if name == "TrainingSampler" or isinstance(dataset, IterableDataset):
         return None
     if name == "RepeatFactorTrainingSampler":
         to_factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency
         factors = to_factors(dataset, options.REPEAT_THRESHOLD, sqrt=options.REPEAT_SQRT)
         return lambda seed: RepeatFactorTrainingSampler(factors, seed=seed)
-    if name == "RandomSubsetTrainingSampler":
-        size, ratio = len(dataset), options.RANDOM_SUBSET_RATIO
-        return lambda seed: RandomSubsetTrainingSampler(
-            size, ratio, seed_shuffle=seed, seed_subset=seed
-        )
-    raise UserError(
-        f"DATALOADER.SAMPLER_TRAIN is {name}: give TrainingSampler, RepeatFactorTrainingSampler or "
-        "RandomSubsetTrainingSampler"
+    size, ratio = len(dataset), options.RANDOM_SUBSET_RATIO
+    return lambda seed: RandomSubsetTrainingSampler(
+        size, ratio, seed_shuffle=seed, seed_subset=seed
     )
 
 

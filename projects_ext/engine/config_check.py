@@ -32,6 +32,7 @@ from .instantiation import check_descriptions
 from .key_reads import pause_recording
 from .ranges import CAN_BE_NEGATIVE, check_value, check_values, entries
 from .value_types import accepts, describe, is_number, kinds
+from .yaml_values import check_expected_results, check_proposal_files
 
 # Of `train`, what every config must have, and what may be null: then it is off.
 NEEDED = ("output_dir", "init_checkpoint", "max_iter", "eval_period", "log_period", "device")
@@ -68,10 +69,27 @@ def check_config(cfg: Config, training: bool) -> None:
     if isinstance(cfg, CfgNode):
         with pause_recording(cfg):
             _check_names(cfg)
+            check_proposal_files(cfg)
+            check_expected_results(cfg.TEST.EXPECTED_RESULTS)
         return
     for key in (*PARTS, *(TRAINING_PARTS if training else ())):
         _check_part(cfg, key)
+    _check_image_formats(cfg)
     check_values(cfg)
+
+
+def _check_image_formats(cfg: DictConfig) -> None:
+    """The model's mean, deviation and weights are for one order of the channels."""
+    key = "model.input_format"
+    wanted = OmegaConf.select(cfg, key, throw_on_resolution_failure=False)
+    for part in ("train", "test"):
+        other = f"dataloader.{part}.mapper.image_format"
+        read = OmegaConf.select(cfg, other, throw_on_resolution_failure=False)
+        if isinstance(wanted, str) and isinstance(read, str) and wanted != read:
+            raise UserError(
+                f"{key} is {wanted}, but {other} is {read}: set both to the channel order that "
+                "model.pixel_mean and the weights are for"
+            )
 
 
 def check_run(cfg: Config) -> None:

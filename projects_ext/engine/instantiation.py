@@ -11,6 +11,7 @@ from detectron2.config import instantiate
 from detectron2.utils.registry import locate
 from projects_ext.errors import UserError
 
+from .choices import check_argument
 from .ranges import LATER, origin_of, value_of
 from .value_types import accepts, describe, parameter_types
 
@@ -136,6 +137,8 @@ def _check_call(node: Mapping[str, Any], key: str) -> None:
     given = {str(name) for name in node if name != "_target_"}
     later = {name.rpartition(".")[2] for name in LATER if name.rpartition(".")[0] == key}
     _check_names(given | later, parameters, f"{key} ({name_of(target)})", key)
+    for name in sorted(given):
+        check_argument(f"{key}.{name}", value_of(node, name, f"{key}.{name}"), target)
     types = parameter_types(target)
     for name in sorted(given & types.keys()):
         full = f"{key}.{name}"

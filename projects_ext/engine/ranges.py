@@ -12,6 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from projects_ext.errors import UserError
 
+from .choices import check_choice
 from .value_types import is_number
 
 
@@ -23,12 +24,20 @@ class Range:
     most: float = math.inf
     note: str = ""
     whole: bool = False
+    # Whether `least` itself is left out.
+    above: bool = False
+    # Whether any negative number means "no limit".
+    negative: bool = False
 
     def __contains__(self, value: float) -> bool:
-        return self.least <= value <= self.most and not (self.whole and value != int(value))
+        if self.negative and value < 0:
+            return True
+        enough = value > self.least if self.above else value >= self.least
+        return enough and value <= self.most and not (self.whole and value != int(value))
 
     def __str__(self) -> str:
-        ends = [f"at least {self.least:.10g}"] if self.least > -math.inf else []
+        least = f"{'above' if self.above else 'at least'} {self.least:.10g}"
+        ends = [least] if self.least > -math.inf else []
         ends += [f"at most {self.most:.10g}"] if self.most < math.inf else []
         return f"a {'whole ' * self.whole}number of {' and '.join(ends)}{self.note}"
 
@@ -38,6 +47,10 @@ COUNT_OR_NONE = Range(0, whole=True)
 AMOUNT = Range(0)
 PERIOD_OR_NEVER = Range(0, note=" (0: never)", whole=True)
 FRACTION = Range(0, 1)
+POSITIVE = Range(0, above=True)
+# Of detections; a score is never above 1.
+LIMIT_OR_ALL = Range(1, note=" (negative: no limit)", whole=True, negative=True)
+SCORE = Range(0, 1, note=" (negative: all)", negative=True)
 # NumPy's generator takes 32 bits, and the number of the process is added.
 SEED = Range(-math.inf, 4_000_000_000, note=" (negative: another one each time)")
 
@@ -49,7 +62,7 @@ RANGES: dict[str, Range] = {
     "train.checkpointer.max_to_keep": COUNT,
     "train.eval_period": PERIOD_OR_NEVER,
     "train.reference_batch_size": COUNT_OR_NONE,
-    "train.clip_grad.norm_type": Range(1e-6),
+    "train.clip_grad.norm_type": POSITIVE,
     "train.seed": SEED,
     "dataloader.train.total_batch_size": COUNT,
     "dataloader.*.num_workers": COUNT_OR_NONE,
@@ -65,6 +78,21 @@ RANGES: dict[str, Range] = {
     "SOLVER.WEIGHT_DECAY_BIAS": AMOUNT,
     "TEST.EVAL_PERIOD": PERIOD_OR_NEVER,
     "SEED": SEED,
+    "TEST.DETECTIONS_PER_IMAGE": LIMIT_OR_ALL,
+    "model.*test_topk_per_image": LIMIT_OR_ALL,
+    "model.*max_detections": COUNT,
+    "model.*max_detections_per_image": COUNT,
+    "model.*batch_size_per_image": COUNT,
+    "model.*positive_fraction": FRACTION,
+    "model.*score_thresh": SCORE,
+    "model.*nms_thresh": FRACTION,
+    "model.pixel_std.*": POSITIVE,
+    "MODEL.*BATCH_SIZE_PER_IMAGE": COUNT,
+    "MODEL.*POSITIVE_FRACTION": FRACTION,
+    "MODEL.*SCORE_THRESH_TEST": SCORE,
+    "MODEL.*NMS_THRESH": FRACTION,
+    "MODEL.*NMS_THRESH_TEST": FRACTION,
+    "MODEL.PIXEL_STD.*": POSITIVE,
     "model.*.num_classes": COUNT,
     "model.*.in_channels": COUNT,
     "model.*.out_channels": COUNT,
@@ -168,11 +196,12 @@ def _range(key: str) -> Range | None:
 
 
 def check_value(key: str, value: Any) -> None:
-    """:func:`check_number`, and a refusal of texts and booleans where a number has to be.
+    """:func:`check_number` or :func:`.choices.check_choice`; a number has to be one.
 
     Raises:
         UserError: with the key and what it can be.
     """
+    check_choice(key, value)
     if is_number(value):
         check_number(key, value)
     elif isinstance(value, (str, bool)) and (allowed := _range(key)) is not None:

@@ -81,11 +81,6 @@ class Settings:
                 f"the gradient cannot be clipped to a norm of {self.max_grad_norm}: give "
                 "train.clip_grad.max_norm (YAML: SOLVER.MAX_GRAD_NORM) a positive one, or 0 for off"
             )
-        if not 0 <= self.ema_decay < 1:
-            raise UserError(
-                f"the decay of averaged weights is {self.ema_decay}: train.ema.decay (YAML: "
-                "SOLVER.EMA.DECAY) lies above 0 and below 1, e.g. 0.9998"
-            )
 
 
 def _amp_dtype(enabled: bool, name: str) -> torch.dtype | None:
@@ -96,6 +91,15 @@ def _amp_dtype(enabled: bool, name: str) -> torch.dtype | None:
             f"train.amp.dtype (YAML: SOLVER.AMP.DTYPE) is {name!r}: it is float16 or bfloat16"
         )
     return DTYPES[name]
+
+
+def _ema_decay(decay: float) -> float:
+    if not 0 < decay < 1:
+        raise UserError(
+            f"the decay of averaged weights is {decay}: train.ema.decay (YAML: SOLVER.EMA.DECAY) "
+            "lies above 0 and below 1, e.g. 0.9998"
+        )
+    return decay
 
 
 def _from_lazy(cfg: DictConfig) -> Settings:
@@ -125,7 +129,7 @@ def _from_lazy(cfg: DictConfig) -> Settings:
         amp_dtype=_amp_dtype(amp.get("enabled", False), amp.get("dtype", "float16")),
         max_grad_norm=clip.get("max_norm", 0.0),
         grad_norm_type=clip.get("norm_type", 2.0),
-        ema_decay=ema["decay"] if ema.get("enabled", False) else 0.0,
+        ema_decay=_ema_decay(ema["decay"]) if ema.get("enabled", False) else 0.0,
     )
 
 
@@ -151,5 +155,5 @@ def _from_yaml(cfg: CfgNode) -> Settings:
         amp_dtype=_amp_dtype(solver.AMP.ENABLED, solver.AMP.DTYPE),
         max_grad_norm=solver.MAX_GRAD_NORM,
         grad_norm_type=2.0,
-        ema_decay=solver.EMA.DECAY if solver.EMA.ENABLED else 0.0,
+        ema_decay=_ema_decay(solver.EMA.DECAY) if solver.EMA.ENABLED else 0.0,
     )

@@ -97,7 +97,7 @@ class YamlTrainer(RunTrainer):
             UserError: a key of the command line has no effect.
         """
         super().__init__(record_reads(cfg))
-        DatasetMapper.from_config(self.cfg, False)  # as the evaluations will
+        _mapper(self.cfg, False)  # as the evaluations will
         reads_of(self.cfg).keys.update(READ_OUTSIDE)
         require_effect(self.cfg, [name for name in self.cfg if name != "MODEL"])
 
@@ -120,7 +120,7 @@ class YamlTrainer(RunTrainer):
             model = build_model(cfg)
         # They also read keys of the model.
         Settings.of(cfg)
-        DatasetMapper.from_config(cfg, False)
+        _mapper(cfg, False)
         _require_named_poolers(cfg)
         require_effect(cfg, ["MODEL"])
         return model
@@ -151,7 +151,9 @@ class YamlTrainer(RunTrainer):
             )
             require_label_maps(dataset, data.TRAIN)
         logger.info(describe_training_set(Settings.of(cfg), dataset))
-        return yaml_train_loader(cfg, dataset)
+        mapper = _mapper(cfg, True)
+        with building("DATALOADER"):
+            return yaml_train_loader(cfg, dataset, mapper)
 
     @classmethod
     def training_sets(cls, cfg: CfgNode) -> Sequence[str]:
@@ -166,7 +168,9 @@ class YamlTrainer(RunTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
         """The loader of one of ``cfg.DATASETS.TEST``."""
-        return yaml_test_loader(cfg, dataset_name)
+        mapper = _mapper(cfg, False)
+        with building("DATALOADER"):
+            return yaml_test_loader(cfg, dataset_name, mapper)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -181,7 +185,8 @@ class YamlTrainer(RunTrainer):
                 f"the metadata of {dataset_name} has the evaluator_type {kind!r}: set it to one of "
                 f"{', '.join(EVALUATORS)} where the data set is registered"
             )
-        evaluators = [EVALUATORS[kind](dataset_name, cfg)]
+        with building(f"the evaluator of {dataset_name}"):
+            evaluators = [EVALUATORS[kind](dataset_name, cfg)]
         if cfg.TEST.PICTURES:
             drawn = SemanticPictures if kind.endswith("sem_seg") else PredictionPictures
             evaluators.append(drawn(dataset_name, cfg.OUTPUT_DIR, cfg.TEST.PICTURES))
@@ -236,6 +241,11 @@ class YamlTrainer(RunTrainer):
         if metrics is not None and self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(self.cfg, metrics)
         return metrics
+
+
+def _mapper(cfg: CfgNode, is_train: bool) -> DatasetMapper:
+    with building("INPUT"):
+        return DatasetMapper(cfg, is_train)
 
 
 def _with_named_poolers(cfg: CfgNode) -> CfgNode:

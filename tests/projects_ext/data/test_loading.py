@@ -193,7 +193,7 @@ def test_yaml_samplers_depend_on_the_seed_alone(
     assert orders[0] == orders[1] != orders[2]
     assert made.batch_size == 16
     cfg.DATALOADER.SAMPLER_TRAIN = "Alphabetical"
-    with pytest.raises(UserError, match="SAMPLER_TRAIN is Alphabetical: give TrainingSampler"):
+    with pytest.raises(UserError, match="is Alphabetical: give TrainingSampler or RepeatF"):
         yaml_train_loader(cfg, annotated)
 
 
