@@ -55,6 +55,9 @@ def add_config(cfg: CfgNode) -> None:
     # Evaluate although parts of the model get no weights from that file: they are then random
     # [train.allow_missing_weights].
     cfg.MODEL.ALLOW_MISSING_WEIGHTS = False
+    # Evaluate although no class of that file has the name of one of the data set's: they are taken
+    # to be the same in the same order [train.allow_other_classes].
+    cfg.MODEL.ALLOW_OTHER_CLASSES = False
     # The batch size that learning rate and iterations are written for; 0: whatever
     # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0

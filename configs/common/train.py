@@ -12,6 +12,9 @@ train = dict(
     # Evaluate (--eval-only) although parts of the model get no weights from that file: they are
     # then random.
     allow_missing_weights=False,
+    # Evaluate although no class of that file has the name of one of the data set's: they are taken
+    # to be the same in the same order.
+    allow_other_classes=False,
     max_iter=90000,
     # The `dataloader.train.total_batch_size` that learning rate, iterations and periods are written
     # for: with another one the rate is scaled with it and the others against it. 0: nothing is.

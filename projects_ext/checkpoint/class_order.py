@@ -11,6 +11,8 @@ from detectron2.data.catalog import Metadata
 from .class_counts import layer_of
 from .key_map import ClassLayer
 
+TAKEN_AS_THE_SAME = "they are taken to be the same classes in the same order"
+
 
 def class_names(data_sets: Sequence[str]) -> list[str] | None:
     """The names of the classes of registered data sets, in order.
@@ -81,10 +83,10 @@ def reorder_classes(
 
 
 def other_names(theirs: Sequence[str] | None, own: Sequence[str] | None) -> str:
-    """What is to be said where as many classes have names that neither match nor contradict.
+    """Which classes have names that neither match nor contradict, where there are as many.
 
-    They are taken for the same classes, since data sets call the same class differently; whether
-    they are, only the user can tell.
+    They are taken for the same classes (:data:`TAKEN_AS_THE_SAME`), since data sets call the same
+    class differently; whether they are, only the user can tell.
 
     Args:
         theirs, own: the names of the file's and of the model's classes; None if nobody knows.
@@ -101,9 +103,15 @@ def other_names(theirs: Sequence[str] | None, own: Sequence[str] | None) -> str:
     first = different[0]
     return (
         f"{len(different)} of {len(own)} classes have other names in the file, such as class "
-        f"{first}, '{theirs[first]}' there and '{own[first]}' in the data set: they are taken to "
-        "be the same classes in the same order"
+        f"{first}, '{theirs[first]}' there and '{own[first]}' in the data set"
     )
+
+
+def all_other_names(theirs: Sequence[str] | None, own: Sequence[str] | None) -> bool:
+    """Whether as many classes have no name in common: nothing shows that they are the same."""
+    if not theirs or not own or len(theirs) != len(own):
+        return False
+    return not set(map(_plain, theirs)) & set(map(_plain, own))
 
 
 def same_names(theirs: Sequence[str], own: Sequence[str]) -> bool:

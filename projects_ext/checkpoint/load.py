@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .class_counts import fresh_entries
-from .class_order import other_names, reorder_classes
+from .class_order import TAKEN_AS_THE_SAME, all_other_names, other_names, reorder_classes
 from .conventions import fit_first_convolution
 from .detectron2_names import DETECTRON2
 from .key_map import COUNTER, Format, KeyMap, Target, Weights, discover, rename, rules_for
@@ -64,7 +64,9 @@ def load_weights(
     matched, origins, left_over = _match(weights, file_format, maps, target)
     require_usable_values(matched, target.state, weights.source)
     fresh, notes = _fit(matched, weights, file_format, maps, target, classes)
-    doubt = other_names(file_format.classes(weights), classes)
+    theirs = file_format.classes(weights)
+    differing = other_names(theirs, classes)
+    doubt = f"{differing}: {TAKEN_AS_THE_SAME}" if differing else ""
     detail = file_format.detail(weights)
     report = LoadReport(
         source=weights.source,
@@ -76,7 +78,8 @@ def load_weights(
         reinitialised=fresh,
         notes=[*notes, doubt] if doubt else notes,
         doubts=[doubt] if doubt else [],
-        classes=[] if fresh else list(classes or file_format.classes(weights) or ()),
+        other_classes=differing if all_other_names(theirs, classes) else "",
+        classes=[] if fresh else list(classes or theirs or ()),
     )
     if strict and not report.complete:
         raise ValueError(f"{report} (with strict=True, all names have to agree)")

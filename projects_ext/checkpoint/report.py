@@ -21,6 +21,8 @@ class LoadReport:
         reinitialised: entries that keep the model's values because of another class count.
         notes: one line each on what was adapted or starts fresh.
         doubts: those of the notes that make an evaluation questionable.
+        other_classes: what the file's classes are called, where they are as many as the model's and
+            have no name in common with them; empty otherwise.
         classes: the names of the classes that the model now has weights for, in its order; empty if
             nobody knows.
     """
@@ -34,6 +36,7 @@ class LoadReport:
     reinitialised: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    other_classes: str = ""
     classes: list[str] = field(default_factory=list)
 
     @property

@@ -72,6 +72,7 @@ def register_coco_format(
             f"there are {len(files)} annotation files and {len(roots)} folders of images: give one "
             "folder for all (data.*_images), or as many as files"
         )
+    _require_different(files, roots)
     if masks_required and not masks:
         raise UserError(
             "the model needs masks, and data.masks=False takes them away: leave it out, or train a "
@@ -126,6 +127,20 @@ def _register(
     # Known from now on, so that the model's class count can be compared before it is loaded.
     register_coco_instances(name, {"thing_classes": list(classes)}, path, roots[0])
     return name
+
+
+def _require_different(files: Sequence[str], roots: Sequence[str]) -> None:
+    """Refuse to join a file with itself, which would count each of its images twice."""
+    seen: dict[tuple[str, str], str] = {}
+    for file, root in zip(files, roots, strict=True):
+        real = os.path.realpath(file), os.path.realpath(root)
+        if file and real in seen:
+            same = f"{seen[real]} and {file} are" if seen[real] != file else f"{file} is"
+            raise UserError(
+                f"{same} the same file, given twice to be joined: name each file of data.*_json "
+                "(YAML: under DATASETS.COCO_FORMAT) once"
+            )
+        seen[real] = file
 
 
 def _joined_classes(files: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ EIGHT_BIT = "python -m projects_ext.data.eight_bit FOLDER NEW_FOLDER"
 _ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _WITHOUT_EXTRA_BAND = frozenset({"RGB", "BGR", "L", "YUV-BT.601"})
 
+_ORIENTATION = 0x0112
+_TURNED = range(5, 9)
+"""EXIF orientations that exchange width and height."""
+
 # What has been said once in this process.
 _said: set[str] = set()
 
@@ -70,6 +74,11 @@ def read_header(path: str) -> ImageHeader:
         halved = ";16" in stored and not is_deep(image.mode)
         extra = image.mode == "RGBX" or (image.format == "TIFF" and "RGBX" in stored)
         return ImageHeader(image.mode, height, width, halved, extra)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether width and height are exchanged when Detectron2 reads it, by its EXIF orientation."""
+    return image.getexif().get(_ORIENTATION) in _TURNED
 
 
 def exceeds_pixel_limit(path: str) -> bool:

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
-from .image_files import too_many_pixels
+from .image_files import is_turned, too_many_pixels
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -28,7 +28,6 @@ MAX_CLASSES = IGNORE_LABEL
 """A label is a byte, and one value is taken."""
 
 _UNREADABLE = (OSError, SyntaxError, ValueError)
-_ORIENTATION = 0x0112
 _THREADS = 8
 
 
@@ -146,7 +145,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            turned = is_turned(image)
     except FileNotFoundError as error:
         raise MissingFileError(f"no image at {path}: copy it there") from error
     except Image.DecompressionBombError as error:

@@ -10,7 +10,7 @@ from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from projects_ext.errors import MissingFileError, UserError
 
-from .image_files import FileChecks, exceeds_pixel_limit, spread, too_many_pixels
+from .image_files import FileChecks, exceeds_pixel_limit, is_turned, spread, too_many_pixels
 
 Mapper = Callable[[dict[str, Any]], Any]
 
@@ -129,6 +129,13 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
 def _size_remedy(record: dict[str, Any], width: int, height: int) -> str:
     """What to do about a record whose size is not its image's."""
     if (record.get("height"), record.get("width")) == (width, height):
+        with PathManager.open(record["file_name"], "rb") as file, Image.open(file) as image:
+            turned = is_turned(image)
+        if not turned:
+            return (
+                "width and height are exchanged there: exchange them, and look whether the "
+                "annotations were written for the image as it is"
+            )
         return (
             "the image is turned by its EXIF orientation, and the annotations were written for the "
             "stored pixels; turn the image files for good and export the annotations again, or "

@@ -125,14 +125,22 @@ def load_for_evaluation(
     """Load the weights that are to be evaluated: the average, where the config asks for one.
 
     Raises:
-        UserError: the weights do not fit the model; or a part of it gets none, which would be
-            evaluated with random numbers.
+        UserError: the weights do not fit the model; a part of it gets none, which would be
+            evaluated with random numbers; or none of their classes has the name of one of the data
+            set's.
     """
     source: Any = checkpoint
     if settings.ema_decay:
         with user_errors():
             source = averaged_weights(checkpoint, settings.trust_checkpoint) or checkpoint
     report = trainer.load_weights(model, source, settings, classes)
+    if report.other_classes and not settings.allow_other_classes:
+        raise UserError(
+            f"--eval-only: {report.source} was trained on other classes: {report.other_classes}; "
+            "give other weights, or the data set the file's names; if they are the same classes in "
+            "the same order, add train.allow_other_classes=True (YAML: MODEL.ALLOW_OTHER_CLASSES "
+            "True)"
+        )
     for doubt in report.doubts:
         logger.warning(f"{report.source}: {doubt}")
     if report.unloaded and not settings.allow_missing_weights:

@@ -13,7 +13,10 @@ from projects_ext.errors import UserError
 from .config_check import check_run
 from .config_files import Config
 from .devices import torch_device
+from .output_folder import KEYS as OUTPUT_KEYS
 
+_LOG_FILES = (".txt", ".log")
+"""The endings by which Detectron2's ``setup_logger`` tells a file from a folder."""
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -29,6 +32,8 @@ class Settings:
     trust_checkpoint: bool
     # Whether evaluation accepts weights that leave parts of the model random.
     allow_missing_weights: bool
+    # Whether it takes classes none of which has a name of the data set's for the same ones.
+    allow_other_classes: bool
     device: str
     batch_size: int
     max_iter: int
@@ -66,6 +71,12 @@ class Settings:
 
     def _check(self) -> None:
         torch_device(self.device)
+        if self.output_dir.endswith(_LOG_FILES):
+            raise UserError(
+                f"the output folder {self.output_dir} has a name that Detectron2 takes for that of "
+                "a log file: give one that does not end in "
+                f"{' or '.join(_LOG_FILES)} by {OUTPUT_KEYS}"
+            )
         if self.best_mode not in ("max", "min"):
             raise UserError(
                 f"train.best_checkpointer.mode (YAML: TEST.BEST_METRIC_MODE) is "
@@ -117,6 +128,7 @@ def _from_lazy(cfg: DictConfig) -> Settings:
         init_checkpoint=cfg.train.init_checkpoint or "",
         trust_checkpoint=cfg.train.get("trust_checkpoint", False),
         allow_missing_weights=cfg.train.get("allow_missing_weights", False),
+        allow_other_classes=cfg.train.get("allow_other_classes", False),
         device=cfg.train.device,
         batch_size=cfg.dataloader.train.total_batch_size,
         max_iter=cfg.train.max_iter,
@@ -140,6 +152,7 @@ def _from_yaml(cfg: CfgNode) -> Settings:
         init_checkpoint=cfg.MODEL.WEIGHTS,
         trust_checkpoint=cfg.MODEL.TRUST_WEIGHTS,
         allow_missing_weights=cfg.MODEL.ALLOW_MISSING_WEIGHTS,
+        allow_other_classes=cfg.MODEL.ALLOW_OTHER_CLASSES,
         device=cfg.MODEL.DEVICE,
         batch_size=solver.IMS_PER_BATCH,
         max_iter=solver.MAX_ITER,

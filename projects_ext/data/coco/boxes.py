@@ -77,6 +77,10 @@ def _suspicious_boxes(
         [mask.extent if isinstance(mask, Mask) else (math.nan,) * 4 for mask in masks]
     )
     apart = _are_apart(np.hstack([boxes[:, :2], ends]), extents)
+    # Far from the upper left they overlap by less; near it they still are not the mask's.
+    with np.errstate(invalid="ignore"):
+        exact = np.abs(boxes - extents).max(1) <= TOLERANCE
+        apart |= exact & (np.abs(ends - extents[:, 2:]).max(1) > 2 * TOLERANCE)
     fit_as_corners = apart & corners & ~_are_apart(boxes, extents)
     if (beyond.mean() > 0.5 and corners.mean() > 0.9) or fit_as_corners.mean() > 0.5:
         remedy = "most look like corners (x1, y1, x2, y2): write x, y, width and height"

@@ -12,15 +12,12 @@ from typing import Any
 
 from PIL import Image
 
+from projects_ext.data.image_files import is_turned
 from projects_ext.errors import UserError
 
 from .findings import Context, Finding
 from .problems import find_problems
 from .reading import CocoFile, Record, and_more, is_whole, read_coco
-
-_TURNED = range(5, 9)
-"""EXIF orientations that exchange width and height."""
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ def fill_in_sizes(file: CocoFile, image_root: str) -> None:
         try:
             with Image.open(path) as opened:
                 width, height = opened.size
-                if opened.getexif().get(_ORIENTATION) in _TURNED:
+                if is_turned(opened):
                     width, height = height, width
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             lacking = " and ".join(key for key in ("height", "width") if image.get(key) is None)

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import math
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -436,6 +437,20 @@ def test_what_changes_results_is_said(
     assert message in log.text
 
 
+def test_a_file_is_not_joined_with_itself(folder: Path) -> None:
+    file = written(folder, coco(), "a.json")
+    again = folder / "again.json"
+    again.symlink_to(file)
+    with pytest.raises(UserError, match=r"a\.json is the same file, given twice to be joined"):
+        register_coco_format([file, file], str(folder))
+    with pytest.raises(UserError, match=r"a\.json and .*again\.json are the same file"):
+        register_coco_format([file, str(again)], [str(folder), f"{folder}/."])
+    other = folder / "other"  # e.g. of the same images in another light
+    shutil.copytree(folder, other)
+    name = register_coco_format([file, file], [str(folder), str(other)])
+    assert len(DatasetCatalog.get(name)) == 8
+
+
 @pytest.mark.parametrize("first", [0, 2])
 def test_boxes_as_corners_are_named_so(first: int, folder: Path, log: Any) -> None:
     """Those of cats stay inside their images, those of owls do not."""
@@ -445,6 +460,22 @@ def test_boxes_as_corners_are_named_so(first: int, folder: Path, log: Any) -> No
         x, y, width, height = annotation["bbox"]
         annotation["bbox"] = [x, y, x + width, y + height]
     register_coco_format(written(folder, content), str(folder))
+    assert "more like it: most look like corners (x1, y1, x2, y2)" in log.text
+
+
+def test_corners_that_hide_in_much_of_the_same_area_are_named_so(folder: Path, log: Any) -> None:
+    """Near the upper left, corners read as x, y, width and height still overlap the mask's box."""
+    content = coco()
+    content["annotations"] = content["annotations"][::3]
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[3, 3, 20, 3, 20, 15, 3, 15]]
+        annotation["bbox"] = [3, 3, 17, 12]
+    register_coco_format(written(folder, content), str(folder))
+    assert "look like corners" not in log.text
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [3, 3, 20, 15]
+    register_coco_format(written(folder, content, "b.json"), str(folder))
+    assert "which is not the one around its mask" in log.text
     assert "more like it: most look like corners (x1, y1, x2, y2)" in log.text
 
 

@@ -60,6 +60,25 @@ def test_another_size_is_named_with_both_sizes(picture: Path) -> None:
         mapper()(record(picture, width=20, height=30))
 
 
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_only_an_orientation_in_the_file_is_given_as_the_reason(
+    orientation: int | None, picture: Path
+) -> None:
+    turned = orientation in (6, 8)
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        with Image.open(picture) as image:
+            image.load()
+        image.save(picture, exif=exif)
+    size = (30, 20) if turned else (20, 30)
+    with pytest.raises(UserError) as caught:
+        mapper()(record(picture, width=size[0], height=size[1]))
+    said = caught.value.sentence
+    assert ("EXIF" in said) == turned
+    assert ("width and height are exchanged there: exchange them" in said) != turned
+
+
 def test_a_missing_label_map_is_named_and_not_the_image(picture: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"labels\.png \(image id 7\) does not exist"):
         mapper()(record(picture, sem_seg_file_name=str(tmp_path / "labels.png")))

@@ -32,6 +32,8 @@ def yaml(*overrides: str) -> Settings:
         ("batch_size", 7, "dataloader.train.total_batch_size=7", "SOLVER.IMS_PER_BATCH=7"),
         ("init_checkpoint", "a.pth", "train.init_checkpoint=a.pth", "MODEL.WEIGHTS=a.pth"),
         ("trust_checkpoint", True, "train.trust_checkpoint=True", "MODEL.TRUST_WEIGHTS=True"),
+        ("allow_other_classes", True, "train.allow_other_classes=True",
+         "MODEL.ALLOW_OTHER_CLASSES=True"),
         ("output_dir", "there", "train.output_dir=there", "OUTPUT_DIR=there"),
         ("eval_period", 7, "train.eval_period=7", "TEST.EVAL_PERIOD=7"),
         ("best_metric", "a/b", "train.best_checkpointer.val_metric=a/b", "TEST.BEST_METRIC=a/b"),
@@ -80,7 +82,8 @@ def test_values_that_cannot_be(key: str, sentence: str) -> None:
 
 def test_a_config_without_this_projects_keys_will_do() -> None:
     cfg = load_config(str(QUICKSTART / "mask_rcnn_shapes.py"), [])
-    for key in ("clip_grad", "ema", "reference_batch_size", "trust_checkpoint"):
+    allowed = ("trust_checkpoint", "allow_missing_weights", "allow_other_classes")
+    for key in ("clip_grad", "ema", "reference_batch_size", *allowed):
         del cfg.train[key]
     del cfg.train.amp["dtype"]
     assert Settings.of(cfg).ema_decay == 0

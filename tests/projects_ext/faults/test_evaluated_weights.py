@@ -72,12 +72,30 @@ def test_classes_of_other_names_are_warned_of(
     run_folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
-    evaluated(str(run_folder / "model.pth"), ["cat", "dog", "bird"])
+    evaluated(str(run_folder / "model.pth"), ["disc", "square", "wedge"])
     warned = list({r.getMessage() for r in caplog.records if r.levelno == logging.WARNING})
     assert len(warned) == 1
     assert (
-        "3 of 3 classes have other names in the file, such as class 0, 'circle' there" in warned[0]
+        "2 of 3 classes have other names in the file, such as class 0, 'circle' there" in warned[0]
     )
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_classes_without_a_name_in_common_are_refused_unless_allowed(
+    run_folder: Path, averaged: bool
+) -> None:
+    file, decay = str(run_folder / "model.pth"), 0.5 if averaged else 0.0
+    with pytest.raises(UserError) as caught:
+        evaluated(file, ["cat", "dog", "bird"], ema_decay=decay)
+    said = caught.value.sentence
+    assert said.startswith(f"--eval-only: {file} ")
+    assert (
+        "was trained on other classes: 3 of 3 classes have other names in the file, such as class "
+        "0, 'circle' there and 'cat' in the data set; give other weights" in said
+    )
+    assert "train.allow_other_classes=True (YAML: MODEL.ALLOW_OTHER_CLASSES True)" in said
+    evaluated(file, ["cat", "dog", "bird"], ema_decay=decay, allow_other_classes=True)
+    evaluated(file, ["disc", "square", "wedge"], ema_decay=decay)
 
 
 def test_parts_without_weights_are_refused_unless_allowed(tmp_path: Path) -> None:
