@@ -87,5 +87,6 @@ def _different_classes(
     )
     return (
         f"{second} {where}: list the classes in the same order where the data sets are registered "
-        "(files given as data.train_json and data.val_json are matched by name)"
+        "(files given as data.train_json and data.val_json, YAML: DATASETS.COCO_FORMAT.TRAIN_JSON "
+        "and VAL_JSON, are matched by name)"
     )

@@ -70,7 +70,8 @@ def register_coco_format(
     if len(roots) != len(files):
         raise UserError(
             f"there are {len(files)} annotation files and {len(roots)} folders of images: give one "
-            "folder for all (data.*_images), or as many as files"
+            "folder for all (data.*_images; YAML: DATASETS.COCO_FORMAT.*_IMAGES), or as many as "
+            "files"
         )
     _require_different(files, roots)
     if masks_required and not masks:
@@ -81,6 +82,7 @@ def register_coco_format(
         )
     for file in (*files, *training):
         _require_file(file)
+    _require_different(files)
     # A file that was written anew is another data set.
     content = tuple(os.stat(file).st_mtime_ns for file in (*files, *training))
     options = Options(skip_invalid, iscrowd_as_objects, masks)
@@ -201,10 +203,21 @@ def _paths(given: Any) -> tuple[str, ...]:
         isinstance(path, str | os.PathLike) or path is None for path in paths
     ):
         raise UserError(
-            f"{given} is no path: data.*_json and data.*_images take a path, or a list of paths "
-            "such as [first.json,second.json]"
+            f"{given} is no path: data.*_json and data.*_images (YAML: "
+            "DATASETS.COCO_FORMAT.*_JSON and *_IMAGES) take a path, or a list of paths such as "
+            "[first.json,second.json]"
         )
     return tuple("" if path is None else str(path) for path in paths) or ("",)
+
+
+def _require_different(files: Sequence[str]) -> None:
+    known = [os.path.realpath(file) for file in files]
+    for index, file in enumerate(known):
+        if file in known[:index]:
+            raise UserError(
+                f"{files[index]} is given twice in one list of annotation files: its objects would "
+                "count twice; leave it out of data.*_json (YAML: DATASETS.COCO_FORMAT.*_JSON)"
+            )
 
 
 def _require_folders(roots: Sequence[str]) -> None:
@@ -212,11 +225,13 @@ def _require_folders(roots: Sequence[str]) -> None:
         if not root:
             raise UserError(
                 "the folder of the images is not given: add data.train_images=… and "
-                "data.val_images=… to the command line"
+                "data.val_images=… to the command line (YAML: DATASETS.COCO_FORMAT.TRAIN_IMAGES … "
+                "and DATASETS.COCO_FORMAT.VAL_IMAGES …)"
             )
         if not Path(root).is_dir():
             raise MissingFileError(
-                f"no folder of images at {root}: correct data.train_images or data.val_images"
+                f"no folder of images at {root}: correct data.train_images or data.val_images "
+                "(YAML: DATASETS.COCO_FORMAT.TRAIN_IMAGES or VAL_IMAGES)"
             )
 
 
@@ -224,12 +239,15 @@ def _require_file(json_file: str) -> None:
     if not json_file:
         raise UserError(
             "the annotation file is not given: add data.train_json=… and data.val_json=… to the "
-            "command line"
+            "command line (YAML: DATASETS.COCO_FORMAT.TRAIN_JSON … and "
+            "DATASETS.COCO_FORMAT.VAL_JSON …)"
         )
     path = Path(json_file)
     if not path.is_file():
         own = "shapes" in path.parts
-        remedy = "run `python datasets/prepare_shapes.py` first" if own else "correct data.*_json"
+        remedy = "correct data.*_json (YAML: DATASETS.COCO_FORMAT.*_JSON)"
+        if own:
+            remedy = "run `python datasets/prepare_shapes.py` first"
         raise MissingFileError(f"no annotation file at {json_file}: {remedy}")
 
 

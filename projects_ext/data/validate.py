@@ -201,9 +201,9 @@ def _why_missing(name: str, image_root: str) -> str:
     if last != name and there:
         return (
             f"its file_name has folders in front; {strip}, or give the folder that {name} lies in "
-            "(data.*_images)"
+            "(data.*_images; YAML: DATASETS.COCO_FORMAT.*_IMAGES)"
         )
     return (
-        "copy them there, correct the folder of the images (data.*_images), or take them out of the"
-        " file"
+        "copy them there, correct the folder of the images (data.*_images; YAML: "
+        "DATASETS.COCO_FORMAT.*_IMAGES), or take them out of the file"
     )

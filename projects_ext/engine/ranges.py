@@ -158,8 +158,51 @@ def value_of(content: Any, name: Any, key: str) -> Any:
     except (OmegaConfBaseException, RecursionError) as error:
         written = OmegaConf.to_container(content, resolve=False)
         text = written[name]  # type: ignore[index]
-        reason = str(error).splitlines()[0]
+        reason = _wrong_reference(content, text) or str(error).splitlines()[0]
         raise UserError(f"{key} is {text!r}, which leads to no value: {reason}") from error
+
+
+def _wrong_reference(content: Any, text: str) -> str:
+    """Which key that a text's interpolations refer to has a wrong value; empty if none is known.
+
+    Args:
+        content: where the text stands.
+        text: with interpolations by absolute names, which may be part of a name in turn.
+    """
+    if not isinstance(content, (DictConfig, ListConfig)) or not isinstance(text, str):
+        return ""
+    root: Any = content._get_root()
+    last, seen = "", set[str]()
+    while (inner := re.search(r"\$\{(\w[\w.]*)\}", text)) is not None:
+        if inner[0] in seen:
+            return ""  # it refers to itself
+        seen.add(inner[0])
+        *above, name = parts = inner[1].split(".")
+        for end in range(1, len(above) + 1):
+            key = ".".join(parts[:end])
+            if OmegaConf.select(root, key, throw_on_missing=False) is None:
+                return f"{key} is null: leave it as it was"
+        node = OmegaConf.select(root, ".".join(above)) if above else root
+        if not isinstance(node, DictConfig):
+            return ""
+        if name not in node:
+            return _not_among(last, name, node) if last else ""
+        written = node._get_node(name)._value() if node._get_node(name) is not None else None
+        if isinstance(written, str) and "${" in written:
+            text = text.replace(inner[0], written)
+            continue
+        last, text = inner[1], text.replace(inner[0], str(node[name]))
+    return ""
+
+
+def _not_among(key: str, name: str, node: DictConfig) -> str:
+    """The sentence on a key whose value is, in full or at its end, part of another key's name."""
+    value = OmegaConf.select(node._get_root(), key)
+    prefix = name.removesuffix(str(value))
+    known = [str(one) for one in node]
+    if all(one.startswith(prefix) for one in known):
+        known = [one.removeprefix(prefix) for one in known]
+    return f"{key} is {'null' if value is None else repr(value)}: it can be {' or '.join(known)}"
 
 
 def origin_of(content: Any, name: Any, key: str) -> str:

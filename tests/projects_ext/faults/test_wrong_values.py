@@ -126,6 +126,9 @@ LAZY_VALUES = {
     "model.roi_heads.positive_fraction": "1.5 | -0.5",
     "model.roi_heads.box_predictor.test_score_thresh": "2",
     "model.input_format": "BGR",
+    "data.masks": "null",
+    "data.kind": "foo",
+    "data": "null",
     "model.pixel_mean": "abc | 5 | [a,b,c]",
     "model.pixel_std": "[0.0,1.0,1.0] | [1.0,-1.0,1.0]",
 }  # fmt: skip
@@ -294,6 +297,9 @@ def test_yaml_values(key: str, value: str, yaml: list[str]) -> None:
         ("+optimizer.nothing=5", "optimizer (AdamW) takes no nothing"),
         ("+model.backbone.nothing=5", "model.backbone (FPN) takes no nothing"),
         ("+model.extra.nothing=5", "model (GeneralizedRCNN) takes no extra"),
+        ("data.masks=null", "data.masks is null: it can be True or False"),
+        ("data.kind=foo", "data.kind is 'foo': it can be masks_True or masks_False"),
+        ("data=null", "data is null: leave it as it was"),
     ],
 )  # fmt: skip
 def test_lazy_command_lines(words: str, message: str, lazy: list[str]) -> None:
@@ -312,6 +318,9 @@ def test_lazy_command_lines(words: str, message: str, lazy: list[str]) -> None:
         ("SOLVER.IMS_PER_BATCH=3 --num-gpus 2", "SOLVER.IMS_PER_BATCH is 3, which 2 processes"),
         ("SOLVER.MAX_ITER 1e3", "e.g. 1000"),
         ("SOLVER.BASE_LR 1", "e.g. 1.0"),
+        ("DATASETS.COCO_FORMAT.TRAIN_JSON nope.json", "DATASETS.COCO_FORMAT.*_JSON"),
+        ("DATASETS.COCO_FORMAT.VAL_JSON=", "DATASETS.COCO_FORMAT.VAL_JSON …"),
+        ("DATASETS.COCO_FORMAT.VAL_IMAGES nope", "DATASETS.COCO_FORMAT.TRAIN_IMAGES or VAL_IMAGES"),
     ],
 )
 def test_yaml_command_lines(words: str, message: str, yaml: list[str]) -> None:
