@@ -113,13 +113,14 @@ def fitting_mask_format(mapper: Mapper, dataset: Any) -> Mapper:
     return fitting
 
 
-def build_test_loader(dataset: Any, *, mapper: Mapper, **options: Any) -> Any:
+def build_test_loader(dataset: Any, *, mapper: Mapper | None, **options: Any) -> Any:
     """Detectron2's ``build_detection_test_loader``, with errors that name the image file.
 
     Raises:
         UserError: an image cannot be read as it is; the headers of a sample are looked at.
     """
-    return build_detection_test_loader(dataset, mapper=_reading(dataset, mapper), **options)
+    mapper = None if mapper is None else _reading(dataset, mapper)
+    return build_detection_test_loader(dataset, mapper=mapper, **options)
 
 
 def _reading(dataset: Any, mapper: Mapper) -> ReadingErrors:

@@ -112,8 +112,8 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
     if cause is None:
         return MissingFileError(
             f"{what} does not exist: copy it there, correct the folder of the images "
-            "(data.*_images; YAML: DATASETS.COCO_FORMAT.*_IMAGES), or take it out of the annotation "
-            "file"
+            "(data.*_images; YAML: DATASETS.COCO_FORMAT.*_IMAGES), or take it out of the "
+            "annotation file"
         )
     if isinstance(cause, UnidentifiedImageError):
         return UserError(

@@ -22,6 +22,7 @@ from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
 from .features import require_features
 from .guards import Guards
+from .inputs import require_mask_parts, require_truth
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
 from .resumed_optimizer import apply_group_options, group_options
@@ -62,6 +63,7 @@ class RunTrainer(DefaultTrainer):
         self.require_evaluable(cfg, model)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        require_truth(model, loader)
         # Some data sets know their classes only once they have been loaded.
         require_same_classes(self.training_sets(cfg), self.test_sets(cfg))
         self.average = averaged_copy(model, settings.ema_decay) if settings.ema_decay else None
@@ -209,6 +211,7 @@ class RunTrainer(DefaultTrainer):
         settings = Settings.of(cfg)
         model = plain_norms_where_alone(cls.create_model(cfg), settings.on_gpu)
         require_features(model)
+        require_mask_parts(model)
         logger.info(describe_model(model, settings.device))
         return model.to(settings.device)
 

@@ -75,6 +75,7 @@ def check_config(cfg: Config, training: bool) -> None:
     for key in (*PARTS, *(TRAINING_PARTS if training else ())):
         _check_part(cfg, key)
     _check_image_formats(cfg)
+    _check_mappers(cfg)
     check_values(cfg)
 
 
@@ -89,6 +90,19 @@ def _check_image_formats(cfg: DictConfig) -> None:
             raise UserError(
                 f"{key} is {wanted}, but {other} is {read}: set both to the channel order that "
                 "model.pixel_mean and the weights are for"
+            )
+
+
+def _check_mappers(cfg: DictConfig) -> None:
+    """Detectron2's records only name images: something has to read them."""
+    for part in ("train", "test"):
+        node = cfg.dataloader[part]
+        target = OmegaConf.select(node, "dataset._target_")
+        records = str(getattr(target, "__name__", target)).endswith("get_detection_dataset_dicts")
+        if records and "mapper" in node and node.mapper is None and not node.get("collate_fn"):
+            raise UserError(
+                f"dataloader.{part}.mapper is null, and the data set gives names of images, not "
+                "images: describe a mapper there, such as detectron2.data.DatasetMapper"
             )
 
 

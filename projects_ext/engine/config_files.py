@@ -23,7 +23,7 @@ from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_fi
 from .devices import names_device, say_cpu_is_used, torch_device
 from .key_reads import RecordingCfgNode, changed_keys, record_reads
 from .unused_keys import refuse_unused
-from .yaml_tags import read_structure, refuse_tags
+from .yaml_tags import read_structure, refuse_empty_sections, refuse_tags
 
 Config = DictConfig | CfgNode
 
@@ -62,6 +62,7 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     cfg = get_cfg()
     add_config(cfg)
     defaults = cfg.clone()
+    refuse_empty_sections(config_file, cfg)
     with config_file_errors(config_file, cfg):
         cfg.merge_from_file(config_file, allow_unsafe=False)
     pairs = key_value_list(overrides)

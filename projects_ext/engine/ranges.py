@@ -187,7 +187,8 @@ def _wrong_reference(content: Any, text: str) -> str:
             return ""
         if name not in node:
             return _not_among(last, name, node) if last else ""
-        written = node._get_node(name)._value() if node._get_node(name) is not None else None
+        plain: Any = OmegaConf.to_container(node, resolve=False)
+        written = plain[name]
         if isinstance(written, str) and "${" in written:
             text = text.replace(inner[0], written)
             continue

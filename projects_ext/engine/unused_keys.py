@@ -69,6 +69,18 @@ def warn_of_unread_lazy_keys(cfg: DictConfig) -> None:
     """Name the keys that the config file sets and nothing reads."""
     for key in unread_lazy_keys(cfg):
         logger.warning(_unread_sentence(key))
+    for key, switch in SWITCHES.items():
+        value, default = _value(cfg, key), _value(_shared(), key)
+        if value not in (None, default) and not _value(cfg, switch):
+            logger.warning(
+                f"{key} is {value!r}, which has no effect while {switch} is {_value(cfg, switch)!r}"
+            )
+
+
+@cache
+def _shared() -> DictConfig:
+    """``configs/common/train.py``."""
+    return LazyConfig.load(str(config_folder() / SHARED / "train.py"))
 
 
 def _unread_sentence(key: str) -> str:
@@ -119,8 +131,7 @@ def _concerns(name: str, key: str) -> bool:
 @cache
 def known_train_keys() -> frozenset[str]:
     """What a run reads of ``train``: the keys of ``configs/common/train.py``."""
-    train = LazyConfig.load(str(config_folder() / SHARED / "train.py")).train
-    ours = _leaves(OmegaConf.to_container(train, resolve=False), "train.")
+    ours = _leaves(OmegaConf.to_container(_shared().train, resolve=False), "train.")
     return frozenset({*ours, *READ_BY_DETECTRON2, *_PASSED_ON})
 
 

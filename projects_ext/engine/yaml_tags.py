@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from projects_ext.errors import MissingFileError, UserError
 
@@ -74,14 +75,67 @@ def _refuse_tags(yaml_file: str, saved_lazy: bool, above: tuple[str, ...]) -> No
             continue
         tag = node.tag.replace(_STANDARD, "!!")
         raise UserError(
-            f"{yaml_file}:{node.start_mark.line + 1}: the tag {tag} makes a Python object, which "
-            "could run code, and is refused: write the value itself there"
+            f"{yaml_file}:{node.start_mark.line + 1}: the tag {tag} {_reason(node.tag)}: write the "
+            "value itself there"
         )
+    _refuse_repeated_keys(yaml_file, root)
     for base in _bases(root):
         path = _path_of_base(base, yaml_file)
         if not PathManager.isfile(path):
             raise MissingFileError(f"{yaml_file}: its {BASE_KEY} {path} is not there: correct it")
         _refuse_tags(path, saved_lazy, (*above, yaml_file))
+
+
+def _reason(tag: str) -> str:
+    if tag == _TUPLE:
+        return "is not needed and is refused, since a list is taken as a tuple where that is meant"
+    if tag.startswith(f"{_STANDARD}python/"):
+        return "makes a Python object, which could run code, and is refused"
+    return "is not known and is refused"
+
+
+def _refuse_repeated_keys(yaml_file: str, root: yaml.MappingNode) -> None:
+    """Of two values for one key YAML's loader takes the last without a word."""
+    for node in _nodes(root):
+        lines: dict[str, int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_STANDARD}merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise UserError(
+                    f"{yaml_file}:{line}: the key {key.value} is already in line "
+                    f"{lines[key.value]} of the same section: take one of them out"
+                )
+            lines[key.value] = line
+
+
+def refuse_empty_sections(yaml_file: str, cfg: CfgNode) -> None:
+    """Check that what a YAML config has in place of sections are sections.
+
+    Args:
+        yaml_file: path or address; the files that it names as ``_BASE_`` are not looked at.
+        cfg: the default config, which knows what is a section.
+
+    Raises:
+        UserError: with line and key.
+    """
+    waiting = [("", read_structure(yaml_file), cfg)]
+    while waiting:
+        prefix, node, known = waiting.pop()
+        for key, value in node.value:
+            section = known.get(key.value) if isinstance(key, yaml.ScalarNode) else None
+            if not isinstance(section, CfgNode):
+                continue
+            name = f"{prefix}{key.value}"
+            if not isinstance(value, yaml.MappingNode):
+                what = repr(value.value) if value.value else "empty"
+                raise UserError(
+                    f"{yaml_file}:{key.start_mark.line + 1}: {name} is {what}: it is a section "
+                    f"with keys of its own, such as {name}.{next(iter(section), 'KEY')}; take it "
+                    "out, or write these below it"
+                )
+            waiting.append((f"{name}.", value, section))
 
 
 def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:

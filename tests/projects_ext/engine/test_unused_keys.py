@@ -292,3 +292,15 @@ def test_misspelt_keys_of_a_file_are_named(
     ]
     foreign = OmegaConf.create({"train": {"max_iter": 5, "ddp": {"static_graph": True}}})
     assert unread_lazy_keys(foreign) == []
+
+
+def test_what_a_lazy_file_sets_for_something_that_is_off_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cfg: Any = load_config(LAZY, [])
+    cfg.train.ema.decay, cfg.train.amp.dtype = 0.5, "float16"  # the second is the default
+    with caplog.at_level(logging.WARNING, logger="detectron2"):
+        warn_of_unread_lazy_keys(cfg)
+    assert caplog.messages == [
+        "train.ema.decay is 0.5, which has no effect while train.ema.enabled is False"
+    ]

@@ -40,7 +40,8 @@ def test_tags_that_make_objects_are_refused(kind: str, tag: str, tmp_path: Path)
         path.write_text("_BASE_: [good.yaml, bad.yaml]\n")
         (tmp_path / "good.yaml").write_text("SOLVER: {MAX_ITER: 4}\n")
     name = text.split()[0].replace("/", r"\/")
-    with pytest.raises(UserError, match=rf"{bad}:3: the tag {name} makes a Python object.*refused"):
+    reason = "is not known and is" if text.startswith("!own") else "makes a Python object.*"
+    with pytest.raises(UserError, match=rf"{bad}:3: the tag {name} {reason} refused"):
         load_config(str(path), [])
     assert not made.exists()
 
@@ -62,7 +63,8 @@ def test_names_and_tuples_are_for_saved_lazy_configs_alone(tmp_path: Path) -> No
         path.write_text(f"train: {{seed: {tag}}}\nmodel: {{}}\n")
         assert load_config(str(path), []).train.seed is not None
         path.write_text(f"SOLVER: {{STEPS: {tag}}}\n")
-        with pytest.raises(UserError, match="makes a Python object"):
+        reason = "a list is taken as a tuple" if "tuple" in tag else "makes a Python object"
+        with pytest.raises(UserError, match=reason):
             load_config(str(path), [])
 
 
@@ -92,3 +94,20 @@ def test_nested_too_deeply(tmp_path: Path) -> None:
     path.write_text("A: " + "[" * 2000 + "]" * 2000)
     with pytest.raises(UserError, match="nested too deeply"):
         load_config(str(path), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SOLVER:\n  BASE_LR: 0.1\n  BASE_LR: 0.5\n", ":3: the key BASE_LR is already in line 2"),
+        ("MODEL:\nSEED: 1\n", ":1: MODEL is empty: it is a section"),
+        ("MODEL:\n  RPN: null\n", ":2: MODEL.RPN is 'null': it is a section"),
+        ("SOLVER: 5\n", ":1: SOLVER is '5': it is a section"),
+    ],
+)
+def test_repeated_keys_and_sections_that_are_none(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_config(str(path), [])
+    assert message in caught.value.sentence

@@ -18,6 +18,7 @@ from projects_ext.engine import load_config
 from projects_ext.engine.arguments import parse_arguments
 from projects_ext.engine.config_check import check_config
 from projects_ext.engine.config_errors import apply_lazy_overrides
+from projects_ext.engine.inputs import require_truth
 from projects_ext.engine.main import check, trainer_for
 from projects_ext.errors import UserError
 from tests.projects_ext.faults.runs import CONFIG, ROOT, SHORT
@@ -53,7 +54,7 @@ def until_the_first_iteration(command: list[str]) -> None:
     trainer: Any = trainer_for(cfg)
     model = trainer.build_model(cfg)
     trainer.build_lr_scheduler(cfg, trainer.build_optimizer(cfg, model))
-    trainer.build_train_loader(cfg)
+    require_truth(model, trainer.build_train_loader(cfg))
     trainer.build_test_loader(cfg, *trainer.test_sets(cfg)[:1])
     trainer.build_evaluator(cfg, *trainer.test_sets(cfg)[:1])
 
@@ -97,7 +98,11 @@ LAZY_VALUES = {
     "dataloader.train.total_batch_size": "abc | 0 | -1 | 1.5 | nan | null | true",
     "dataloader.train.num_workers": "abc | -1 | 1.5 | true | 999999999",
     "dataloader.train.dataset": "5 | abc",
-    "dataloader.train.mapper.use_instance_mask": "abc | 3",
+    "dataloader.train.mapper.use_instance_mask": "abc | 3 | False",
+    "dataloader.train.mapper": "null",
+    "dataloader.test.mapper": "null",
+    "model.roi_heads.mask_head": "null",
+    "model.roi_heads.mask_pooler": "null",
     "dataloader.train.mapper.image_format": "XYZ | BGR",
     "dataloader.train.mapper.instance_mask_format": "rle",
     "dataloader.test.num_workers": "abc | -1 | 0.5",
@@ -318,6 +323,10 @@ def test_lazy_command_lines(words: str, message: str, lazy: list[str]) -> None:
         ("SOLVER.IMS_PER_BATCH=3 --num-gpus 2", "SOLVER.IMS_PER_BATCH is 3, which 2 processes"),
         ("SOLVER.MAX_ITER 1e3", "e.g. 1000"),
         ("SOLVER.BASE_LR 1", "e.g. 1.0"),
+        (
+            "MODEL.META_ARCHITECTURE SemanticSegmentor",
+            "the model trains on label maps, but the record of",
+        ),
         ("DATASETS.COCO_FORMAT.TRAIN_JSON nope.json", "DATASETS.COCO_FORMAT.*_JSON"),
         ("DATASETS.COCO_FORMAT.VAL_JSON=", "DATASETS.COCO_FORMAT.VAL_JSON …"),
         ("DATASETS.COCO_FORMAT.VAL_IMAGES nope", "DATASETS.COCO_FORMAT.TRAIN_IMAGES or VAL_IMAGES"),
