@@ -82,7 +82,6 @@ def register_coco_format(
         )
     for file in (*files, *training):
         _require_file(file)
-    _require_different(files)
     # A file that was written anew is another data set.
     content = tuple(os.stat(file).st_mtime_ns for file in (*files, *training))
     options = Options(skip_invalid, iscrowd_as_objects, masks)
@@ -208,16 +207,6 @@ def _paths(given: Any) -> tuple[str, ...]:
             "[first.json,second.json]"
         )
     return tuple("" if path is None else str(path) for path in paths) or ("",)
-
-
-def _require_different(files: Sequence[str]) -> None:
-    known = [os.path.realpath(file) for file in files]
-    for index, file in enumerate(known):
-        if file in known[:index]:
-            raise UserError(
-                f"{files[index]} is given twice in one list of annotation files: its objects would "
-                "count twice; leave it out of data.*_json (YAML: DATASETS.COCO_FORMAT.*_JSON)"
-            )
 
 
 def _require_folders(roots: Sequence[str]) -> None:
