@@ -57,7 +57,10 @@ def convert_folder(source: Path, target: Path, value_range: Range | None = None)
     modes = {path: _mode(path) for path in tqdm(files, "looking at", unit="image")}
     deep = [path for path, mode in modes.items() if is_deep(mode)]
     if not deep:
-        raise UserError(f"no image in {source} has more than 8 bits: use the folder as it is")
+        raise UserError(
+            f"no image in {source} has more than 8 bits per channel as Pillow reads it: use the "
+            "folder as it is"
+        )
     _require_one_kind(source, {path: modes[path] for path in deep})
     low, high = value_range or _range_of(deep)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
