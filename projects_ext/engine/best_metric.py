@@ -2,14 +2,42 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from detectron2.engine import hooks
 from detectron2.evaluation.testing import flatten_results_dict
 from projects_ext.errors import UserError
 
 from .config_errors import nearest_keys
 
 logger = logging.getLogger("detectron2.projects_ext")
+
+
+class BestCheckpoints(hooks.BestCheckpointer):
+    """Detectron2's hook, silent where there is no such metric: ``require_best_metric`` says so.
+
+    Args:
+        eval_period: iterations between evaluations.
+        checkpointer: what saves the best weights.
+        val_metric: the metric's name, such as ``bbox/AP``.
+        mode: ``max`` or ``min``.
+    """
+
+    def __init__(
+        self, eval_period: int, checkpointer: Any, val_metric: str, mode: Literal["max", "min"]
+    ) -> None:
+        super().__init__(eval_period, checkpointer, val_metric, mode)
+        self._wanted = val_metric
+
+    def after_step(self) -> None:
+        """Compare after an evaluation."""
+        if self._wanted in self.trainer.storage.latest():
+            super().after_step()
+
+    def after_train(self) -> None:
+        """Compare after the last one."""
+        if self._wanted in self.trainer.storage.latest():
+            super().after_train()
 
 
 def require_best_metric(name: str, results: Mapping[str, Any], trainer: Any) -> None:
