@@ -143,7 +143,7 @@ def _below(key: str, sections: Iterable[str]) -> bool:
 def _leaves(content: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
     if isinstance(content, Mapping):
         for name, value in content.items():
-            yield from _leaves(value, f"{prefix}{name!s}.")
+            yield from _leaves(value, f"{prefix}{name}.")
     elif isinstance(content, list):
         for index, value in enumerate(content):
             yield from _leaves(value, f"{prefix}{index}.")
@@ -155,7 +155,7 @@ def _leaves_below(cfg: DictConfig, key: str) -> list[str]:
     node = OmegaConf.select(cfg, key, throw_on_resolution_failure=False)
     if not isinstance(node, DictConfig) or not node or "_target_" in node:
         return [key]
-    return [name for one in node for name in _leaves_below(cfg, f"{key}.{one}")]
+    return [name for one in map(str, node) for name in _leaves_below(cfg, f"{key}.{one}")]
 
 
 def _say(when: str, keys: Sequence[str]) -> None:
