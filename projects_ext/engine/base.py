@@ -17,7 +17,7 @@ from projects_ext.errors import user_errors
 from projects_ext.evaluation import watch_channels
 
 from .batch_scaling import scale_to_batch
-from .best_metric import require_best_metric
+from .best_metric import BestCheckpoints, require_best_metric
 from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
 from .features import require_features
@@ -175,7 +175,7 @@ class RunTrainer(DefaultTrainer):
         built.append(hooks.EvalHook(settings.eval_period, self._evaluate))
         if main_process and settings.best_metric and settings.eval_period > 0:
             built.append(
-                hooks.BestCheckpointer(
+                BestCheckpoints(
                     settings.eval_period,
                     self._best_checkpointer,
                     settings.best_metric,

@@ -61,7 +61,7 @@ def _explain(error: Exception, config_file: str) -> str:
         cause = cause.__cause__
     what = str(error.args[0]) if isinstance(error, KeyError) and error.args else _first_line(error)
     what = what.removeprefix(f"Config file '{config_file}': ")
-    if not isinstance(error, (KeyError, ValueError)):
+    if config_file.endswith(".py") and not isinstance(error, (KeyError, ValueError)):
         what = f"{type(error).__name__}: {what}"
     return f"{_place(error, config_file)}: {what}"
 

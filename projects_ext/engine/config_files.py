@@ -23,7 +23,13 @@ from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_fi
 from .devices import names_device, say_cpu_is_used, torch_device
 from .key_reads import RecordingCfgNode, changed_keys, record_reads
 from .unused_keys import refuse_unused
-from .yaml_tags import read_structure, refuse_empty_sections, refuse_tags
+from .yaml_tags import (
+    own_keys,
+    read_structure,
+    refuse_empty_sections,
+    refuse_tags,
+    tuples_are_values,
+)
 
 Config = DictConfig | CfgNode
 
@@ -63,7 +69,7 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     add_config(cfg)
     defaults = cfg.clone()
     refuse_empty_sections(config_file, cfg)
-    with config_file_errors(config_file, cfg):
+    with config_file_errors(config_file, cfg), tuples_are_values():
         cfg.merge_from_file(config_file, allow_unsafe=False)
     pairs = key_value_list(overrides)
     for key in COCO_FORMAT_PATHS:
@@ -83,7 +89,10 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     return record_reads(
-        cfg, changed=[key for key in changed if not key.endswith(settled)], command_line=pairs[::2]
+        cfg,
+        changed=[key for key in changed if not key.endswith(settled)],
+        command_line=pairs[::2],
+        own=own_keys(config_file),
     )
 
 

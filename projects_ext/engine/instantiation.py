@@ -69,12 +69,21 @@ def building(what: str, values: str = "") -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split()).rstrip(".") or "no reason given"
+        text = _reason(error)
         given = f" with {values}" if values else ""
         raise UserError(
-            f"{what} cannot be built{given}: {type(error).__name__}: {text}; correct its values in "
-            f"the config ({TRACEBACK})"
+            f"{what} cannot be built{given}: {text}; correct its values in the config ({TRACEBACK})"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in words for users: they did not raise it."""
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, KeyError) and " " not in text:
+        return f"there is no {text}" if text else "no reason given"
+    if isinstance(error, KeyError):
+        text = " ".join(str(error.args[0]).split()).rstrip(".")  # not its repr
+    return text or "no reason given"
 
 
 def _target(target: Any, key: str) -> Callable[..., Any]:

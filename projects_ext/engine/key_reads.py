@@ -19,11 +19,14 @@ class KeyReads:
         keys: what has been read; only keys with values, not sections.
         changed: what the user set to another value than the default.
         command_line: what the user set on the command line.
+        inherited: what neither the command line nor the config file itself sets, but what it is
+            based on.
     """
 
     keys: set[str] = field(default_factory=set)
     changed: frozenset[str] = frozenset()
     command_line: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
     paused: bool = False
 
     @contextmanager
@@ -101,7 +104,10 @@ class RecordingCfgNode(CfgNode):
 
 
 def record_reads(
-    cfg: CfgNode, changed: Iterable[str] = (), command_line: Iterable[str] = ()
+    cfg: CfgNode,
+    changed: Iterable[str] = (),
+    command_line: Iterable[str] = (),
+    own: Iterable[str] | None = None,
 ) -> RecordingCfgNode:
     """A copy of the config that notes which keys are read from it and from copies of it.
 
@@ -109,10 +115,13 @@ def record_reads(
         cfg: a config; one that records already is returned as it is.
         changed: keys that the user set to another value than the default.
         command_line: those that the user set on the command line.
+        own: those that the config file sets itself; None: all.
     """
     if isinstance(cfg, RecordingCfgNode):
         return cfg
-    reads = KeyReads(changed=frozenset(changed), command_line=frozenset(command_line))
+    changed, command_line = frozenset(changed), frozenset(command_line)
+    inherited = frozenset[str]() if own is None else changed - command_line - frozenset(own)
+    reads = KeyReads(changed=changed, command_line=command_line, inherited=inherited)
     return _recording(cfg, "", reads)
 
 

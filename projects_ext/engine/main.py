@@ -25,6 +25,7 @@ from .config_files import Config, load_config
 from .devices import require_device
 from .ema import averaged_weights
 from .faults import one_sentence
+from .idle_keys import refuse_idle, say_idle_in_evaluation, say_idle_in_training
 from .launch import launch
 from .memory import keep_freed_memory
 from .output_folder import output_folder
@@ -109,9 +110,11 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
             else f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
             f"checkpoint in {settings.output_dir}"
         )
-    load_for_evaluation(trainer, model, checkpoint, settings, class_names(trainer.test_sets(cfg)))
+    classes = class_names(trainer.test_sets(cfg))
+    missing = load_for_evaluation(trainer, model, checkpoint, settings, classes)
     metrics = trainer.test(cfg, model)
-    write_results(settings, arguments, metrics, checkpoint)
+    say_idle_in_evaluation(cfg, arguments, settings, checkpoint)
+    write_results(settings, arguments, metrics, checkpoint, missing)
     return metrics
 
 
@@ -121,8 +124,11 @@ def load_for_evaluation(
     checkpoint: str,
     settings: Settings,
     classes: Sequence[str] | None,
-) -> None:
+) -> list[str]:
     """Load the weights that are to be evaluated: the average, where the config asks for one.
+
+    Returns:
+        the names of the model's entries that get no value, where that is allowed.
 
     Raises:
         UserError: the weights do not fit the model; a part of it gets none, which would be
@@ -153,12 +159,14 @@ def load_for_evaluation(
             "or other weights; to evaluate all the same, add train.allow_missing_weights=True "
             "(YAML: MODEL.ALLOW_MISSING_WEIGHTS True)"
         )
+    return list(report.unloaded)
 
 
 def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
     """Train to the end; the last evaluation is returned and written down."""
     trainer = trainer_for(cfg)(cfg)
     trainer.resume_or_load(resume=arguments.resume)
+    say_idle_in_training(cfg, arguments, resumed=trainer.start_iter > 0)
     metrics = trainer.train()
     if metrics:
         checkpoint = trainer.checkpointer.get_checkpoint_file()
@@ -187,6 +195,7 @@ def check(cfg: Config, arguments: Namespace) -> Settings:
     settings, processes = Settings.of(cfg), world_size(arguments)
     if arguments.resume:
         require_last_checkpoint(settings.output_dir)
+    refuse_idle(cfg, arguments, settings)
     require_device(settings.device)
     require_places(arguments, settings.on_gpu)
     if training:

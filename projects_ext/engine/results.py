@@ -6,7 +6,7 @@ import logging
 import math
 import platform
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,24 @@ FILE_NAME = "evaluation.json"
 
 
 def write_results(
-    settings: Settings, arguments: Namespace, metrics: Mapping[str, Any], checkpoint: str
+    settings: Settings,
+    arguments: Namespace,
+    metrics: Mapping[str, Any],
+    checkpoint: str,
+    missing: Sequence[str] = (),
 ) -> Path | None:
     """Write ``evaluation.json`` into the output folder (main process only) and return its path.
 
     It holds the metrics, the checkpoint with its SHA-256, the config file with its overrides, the
-    versions and the date; the whole resolved config lies beside it as ``config.yaml``.
+    versions and the date, and which entries of the model had no weights (``missing``) and were
+    random; the whole resolved config lies beside it as ``config.yaml``.
     """
     if not comm.is_main_process():
         return None
     content = {
         "metrics": _finite_or_null(metrics),
         "checkpoint": {"file": checkpoint, "sha256": file_hash(checkpoint)},
+        "missing_weights": {"count": len(missing), "entries": list(missing)},
         "config": {
             "file": arguments.config_file,
             "overrides": arguments.opts,

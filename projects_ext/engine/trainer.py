@@ -28,6 +28,7 @@ from projects_ext.evaluation import (
 )
 
 from .base import RunTrainer
+from .best_metric import refuse_unknown_metric
 from .instantiation import build, building
 from .overview import describe_training_set
 from .settings import Settings
@@ -145,4 +146,5 @@ class Trainer(RunTrainer):
     def require_evaluable(cls, cfg: DictConfig, model: nn.Module) -> None:
         """Build loader and evaluators, so that what is wrong with them is said before training."""
         cls.build_test_loader(cfg)
-        cls.build_evaluator_for(cfg, model)
+        evaluator = cls.build_evaluator_for(cfg, model)
+        refuse_unknown_metric(Settings.of(cfg).best_metric, [evaluator])

@@ -36,6 +36,9 @@ TOP_LEVEL = ("model", "optimizer", "lr_multiplier", "dataloader", "train")
 DATALOADER = ("train", "test", "evaluator")
 """What a run reads of a LazyConfig, and of its ``dataloader``."""
 
+HEADS = {"MODEL.ROI_MASK_HEAD": "MODEL.MASK_ON", "MODEL.ROI_KEYPOINT_HEAD": "MODEL.KEYPOINT_ON"}
+"""A section of a YAML config -> the key that switches on what it describes."""
+
 SHOWN = 10
 
 
@@ -110,9 +113,11 @@ def unread_lazy_keys(cfg: DictConfig) -> list[str]:
             key
             for key in _leaves(train, "train.")
             if not any(key == one or key.startswith(f"{one}.") for one in known)
+            # A section that is null is off.
+            and not (_at(train, key) is None and any(x.startswith(f"{key}.") for x in known))
         ]
-    wanted = _interpolated(content)
-    return [key for key in found if not any(_concerns(name, key) for name in wanted)]
+    wanted = interpolated(content)
+    return [key for key in found if not any(concerns(name, key) for name in wanted)]
 
 
 def _meant(key: str) -> str:
@@ -121,7 +126,7 @@ def _meant(key: str) -> str:
     return near[0] if near and key not in TOP_LEVEL and "." not in key else ""
 
 
-def _concerns(name: str, key: str) -> bool:
+def concerns(name: str, key: str) -> bool:
     """Whether an interpolation of this name, absolute or relative, uses the key or a part of it."""
     return (
         f".{key}".endswith(f".{name}") or key.startswith(f"{name}.") or name.startswith(f"{key}.")
@@ -147,13 +152,20 @@ def _leaves(content: Any, prefix: str) -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def _interpolated(content: Any) -> set[str]:
+def interpolated(content: Any) -> set[str]:
     """The names in all ``${...}`` of a config, relative ones without their dots."""
     if isinstance(content, Mapping):
-        return {name for value in content.values() for name in _interpolated(value)}
+        return {name for value in content.values() for name in interpolated(value)}
     if isinstance(content, list):
-        return {name for value in content for name in _interpolated(value)}
+        return {name for value in content for name in interpolated(value)}
     return set(re.findall(r"\$\{\.*([\w.]+)\}", content)) if isinstance(content, str) else set()
+
+
+def _at(train: Any, key: str) -> Any:
+    """A value of ``train``, by its full name."""
+    for part in key.split(".")[1:]:
+        train = train[part]
+    return train
 
 
 def _value(cfg: Any, key: str) -> Any:
@@ -179,7 +191,11 @@ def require_effect(cfg: CfgNode, sections: Sequence[str]) -> None:
         UserError: a key of the command line has not been read.
     """
     reads = reads_of(cfg)
-    unread = [key for key in reads.unread() if key.partition(".")[0] in sections]
+    unread = [
+        key
+        for key in sorted({*reads.unread(), *_switched_keys(cfg)} & reads.changed)
+        if key.partition(".")[0] in sections and not _waits_in_base(cfg, key)
+    ]
     given = [key for key in unread if key in reads.command_line]
     if given:
         them = (
@@ -195,6 +211,17 @@ def require_effect(cfg: CfgNode, sections: Sequence[str]) -> None:
             "These keys are set, but nothing reads them with this config, so that they have no "
             f"effect: {', '.join(unread[:SHOWN])}{more}"
         )
+
+
+def _switched_keys(cfg: CfgNode) -> list[str]:
+    """Keys that are read, but to no effect, because what they belong to is off."""
+    return [key for key, switch in SWITCHES.items() if switch.isupper() and not _value(cfg, switch)]
+
+
+def _waits_in_base(cfg: CfgNode, key: str) -> bool:
+    """Whether a base file says what a head would be like that this config has switched off."""
+    switch = HEADS.get(".".join(key.split(".")[:2]))
+    return bool(switch) and key in reads_of(cfg).inherited and not _value(cfg, str(switch))
 
 
 def _switched_off(cfg: CfgNode, key: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -71,7 +72,9 @@ def _refuse_tags(yaml_file: str, saved_lazy: bool, above: tuple[str, ...]) -> No
     for node in _nodes(root):
         if node.tag in _PLAIN:
             continue
-        if saved_lazy and (node.tag == _TUPLE or node.tag.startswith(_NAME)):
+        if node.tag == _TUPLE and isinstance(node, yaml.SequenceNode):
+            continue
+        if saved_lazy and node.tag.startswith(_NAME):
             continue
         tag = node.tag.replace(_STANDARD, "!!")
         raise UserError(
@@ -86,9 +89,49 @@ def _refuse_tags(yaml_file: str, saved_lazy: bool, above: tuple[str, ...]) -> No
         _refuse_tags(path, saved_lazy, (*above, yaml_file))
 
 
+@contextmanager
+def tuples_are_values() -> Iterator[None]:
+    """Within, YAML's safe loader reads the tag ``!!python/tuple``, which old configs have.
+
+    Only tuples are made: every other tag of Python remains an error of that loader.
+    """
+    constructors = yaml.SafeLoader.yaml_constructors
+    before = dict(constructors)
+    yaml.SafeLoader.add_constructor(_TUPLE, _tuple)
+    try:
+        yield
+    finally:
+        yaml.SafeLoader.yaml_constructors = before
+
+
+def _tuple(loader: yaml.SafeLoader, node: yaml.Node) -> tuple[Any, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise yaml.constructor.ConstructorError(
+            None, None, "a tuple has to be a list of values", node.start_mark
+        )
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+def own_keys(yaml_file: str) -> list[str]:
+    """The full names of the keys that a YAML config sets itself, not by its ``_BASE_``.
+
+    Args:
+        yaml_file: path or address; read before without an error.
+    """
+    found, waiting = [], [("", read_structure(yaml_file))]
+    while waiting:
+        prefix, node = waiting.pop()
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            found.append(name)
+            if isinstance(value, yaml.MappingNode):
+                waiting.append((f"{name}.", value))
+    return found
+
+
 def _reason(tag: str) -> str:
     if tag == _TUPLE:
-        return "is not needed and is refused, since a list is taken as a tuple where that is meant"
+        return "is for a list of values"
     if tag.startswith(f"{_STANDARD}python/"):
         return "makes a Python object, which could run code, and is refused"
     return "is not known and is refused"

@@ -42,6 +42,7 @@ from projects_ext.evaluation import (
 from projects_ext.modeling import heads_with_named_poolers, named_poolers
 
 from .base import RunTrainer
+from .best_metric import refuse_unknown_metric
 from .instantiation import building
 from .key_reads import pause_recording, reads_of, record_reads
 from .overview import describe_training_set
@@ -221,7 +222,9 @@ class YamlTrainer(RunTrainer):
         """Build loaders and evaluators, so that what is wrong with them is said before training."""
         for name in cfg.DATASETS.TEST:
             cls.build_test_loader(cfg, name)
-        cls.build_evaluators_for(cfg, model)
+        evaluators = cls.build_evaluators_for(cfg, model)
+        if len(evaluators) == 1:  # the names of several begin with that of the data set
+            refuse_unknown_metric(Settings.of(cfg).best_metric, evaluators)
 
     def build_hooks(self) -> list[hooks.HookBase]:
         """The common hooks, with precise BN before those that save and evaluate."""

@@ -13,6 +13,7 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, StandardROIHeads
 from projects_ext.engine import YamlTrainer, load_config
 from projects_ext.engine.key_reads import plain, reads_of
+from projects_ext.engine.settings import Settings
 from projects_ext.engine.unused_keys import unread_lazy_keys, warn_of_unread_lazy_keys
 from projects_ext.errors import UserError
 from projects_ext.grid_rcnn import GridROIHeads
@@ -220,6 +221,71 @@ def test_keys_of_a_file_that_nothing_reads_are_named_once(
         "MODEL.RETINANET.NUM_CONVS",
         "SOLVER.STEPS",
     ]
+
+
+def no_effect(path: Path, text: str, keys: list[str], caplog: pytest.LogCaptureFixture) -> str:
+    """What a training run says about the keys of a file based on the quickstart's."""
+    path.write_text(f"_BASE_: {YAML}\n{text}\n")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="detectron2"):
+        YamlTrainer(load_config(str(path), [*keys, f"OUTPUT_DIR={path.parent / 'output'}"]))
+    return "\n".join(dict.fromkeys(text for text in caplog.messages if "no effect" in text))
+
+
+def test_keys_of_a_yaml_file_for_something_that_is_off_are_named(
+    data: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
+    file = "TEST: {BEST_METRIC: '', BEST_METRIC_MODE: min}\nSOLVER: {AMP: {DTYPE: bfloat16}}"
+    said = no_effect(tmp_path / "x.yaml", file, data, caplog)
+    assert said.endswith("no effect: SOLVER.AMP.DTYPE, TEST.BEST_METRIC_MODE")
+    file = "TEST: {BEST_METRIC: bbox/AP, BEST_METRIC_MODE: min}"
+    assert not no_effect(tmp_path / "x.yaml", file, data, caplog)
+
+
+def test_a_base_file_may_describe_a_head_that_is_off(
+    data: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
+    middle = tmp_path / "middle.yaml"
+    middle.write_text(f"_BASE_: {YAML}\nMODEL: {{ROI_MASK_HEAD: {{NUM_CONV: 3}}}}\n")
+    path, off = tmp_path / "x.yaml", [*data, "MODEL.MASK_ON=False"]
+    monkeypatch.setattr(f"{__name__}.YAML", str(middle))
+    assert not no_effect(path, "SEED: 3", off, caplog)
+    said = no_effect(path, "MODEL: {ROI_MASK_HEAD: {NORM: GN}}", off, caplog)
+    assert said.endswith("no effect: MODEL.ROI_MASK_HEAD.NORM")
+
+
+def test_a_section_of_train_that_is_null_is_off() -> None:
+    for name in ("best_checkpointer", "ema", "amp"):
+        cfg = load_config(LAZY, [f"train.{name}=null"])
+        assert unread_lazy_keys(cfg) == []
+        settings = Settings.of(cfg)
+        assert (settings.best_metric == "") == (name == "best_checkpointer")
+    with pytest.raises(UserError, match="train.mine is set, but nothing reads it"):
+        load_config(LAZY, ["+train.mine=null"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (["MODEL.RPN.IN_FEATURES=['q2']"], "MODEL cannot be built: .*q2"),
+        (["MODEL.FPN.IN_FEATURES=['nothing']"], "MODEL cannot be built: .*nothing"),
+        (["MODEL.RESNETS.DEPTH=20"], "MODEL cannot be built: .*20"),
+    ],
+)
+def test_messages_on_yaml_configs_name_no_types_of_exceptions(
+    keys: list[str], sentence: str, data: list[str]
+) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        model(*data, *keys)
+    assert "Error" not in caught.value.sentence
 
 
 def test_a_config_that_records_is_a_config(data: list[str]) -> None:

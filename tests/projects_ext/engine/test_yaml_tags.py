@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from detectron2.config import LazyConfig
@@ -57,15 +58,35 @@ def test_a_tag_in_a_key_or_behind_an_alias_is_seen(tmp_path: Path) -> None:
             refuse_tags(str(path), saved_lazy=True)
 
 
-def test_names_and_tuples_are_for_saved_lazy_configs_alone(tmp_path: Path) -> None:
+def test_names_are_for_saved_lazy_configs_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    for tag in ("!!python/name:builtins.len ''", "!!python/tuple [3]"):
-        path.write_text(f"train: {{seed: {tag}}}\nmodel: {{}}\n")
-        assert load_config(str(path), []).train.seed is not None
-        path.write_text(f"SOLVER: {{STEPS: {tag}}}\n")
-        reason = "a list is taken as a tuple" if "tuple" in tag else "makes a Python object"
-        with pytest.raises(UserError, match=reason):
-            load_config(str(path), [])
+    tag = "!!python/name:builtins.len ''"
+    path.write_text(f"train: {{seed: {tag}}}\nmodel: {{}}\n")
+    assert load_config(str(path), []).train.seed is not None
+    path.write_text(f"SOLVER: {{STEPS: {tag}}}\n")
+    with pytest.raises(UserError, match="makes a Python object"):
+        load_config(str(path), [])
+
+
+def test_tuples_of_old_files_are_read(tmp_path: Path) -> None:
+    base, path = tmp_path / "base.yaml", tmp_path / "x.yaml"
+    base.write_text(
+        "SOLVER:\n  STEPS: !!python/tuple [3, 5]\n"
+        "MODEL:\n  ANCHOR_GENERATOR:\n    SIZES: [!!python/tuple [8], !!python/tuple [16]]\n"
+    )
+    path.write_text("_BASE_: base.yaml\nINPUT: {MIN_SIZE_TRAIN: !!python/tuple [64, 96]}\n")
+    for _ in range(2):
+        cfg = load_config(str(path), [])
+        assert (cfg.SOLVER.STEPS, cfg.INPUT.MIN_SIZE_TRAIN) == ((3, 5), (64, 96))
+        assert [list(sizes) for sizes in cfg.MODEL.ANCHOR_GENERATOR.SIZES] == [[8], [16]]
+    with pytest.raises(yaml.constructor.ConstructorError):  # elsewhere the loader is as it was
+        yaml.safe_load("!!python/tuple [3]")
+    path.write_text("SOLVER:\n  STEPS: !!python/tuple 3\n")
+    with pytest.raises(UserError, match=r"x\.yaml:2: the tag !!python/tuple is for a list of val"):
+        load_config(str(path), [])
+    path.write_text("SOLVER: {STEPS: !!python/tuple [!!python/module:string '']}\n")
+    with pytest.raises(UserError, match="makes a Python object"):
+        load_config(str(path), [])
 
 
 def test_what_a_run_saves_is_loaded_again(tmp_path: Path) -> None:

@@ -102,25 +102,17 @@ def test_yaml_evaluators_count_what_the_model_keeps(crowded: str, tmp_path: Path
         ("grid_rcnn/grid_rcnn_shapes", "+model.roi_heads.box_predictor.test_topk_per_image"),
     ],
 )
-def test_every_detectors_limit_is_found_and_its_key_works(
-    config: str, key: str, shapes_overrides: list[str]
-) -> None:
+def test_every_detectors_limit_is_found_and_its_key_works(config: str, key: str) -> None:
     file = str(CONFIGS / f"{config}.py")
-    cfg = LazyConfig.load(file)
-    if "num_classes" in cfg.model:
-        cfg.model.num_classes = 3
-    else:
-        cfg.model.roi_heads.num_classes = 3
+    classes = (
+        "model.num_classes=3" if config.startswith("cond") else "model.roi_heads.num_classes=3"
+    )
+    cfg = load_config(file, [classes])
     limit = detection_limit(instantiate(cfg.model))
     assert limit is not None
     assert limit.count == 100
     assert lazy_key(cfg, limit).lstrip("+") == key.lstrip("+")
-    text = f"{lazy_key(cfg, limit)}=300"
-    changed = load_config(file, [text])
-    if "num_classes" in changed.model:
-        changed.model.num_classes = 3
-    else:
-        changed.model.roi_heads.num_classes = 3
+    changed = load_config(file, [classes, f"{lazy_key(cfg, limit)}=300"])
     raised = detection_limit(instantiate(changed.model))
     assert raised is not None
     assert raised.count == 300

@@ -1,5 +1,6 @@
 """``--eval-only`` evaluates what the file holds, in the data set's order of classes, or nothing."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 from projects_ext.engine import load_config
 from projects_ext.engine.checkpointing import AtomicCheckpointer
 from projects_ext.engine.ema import averaged_copy
-from projects_ext.engine.main import load_for_evaluation, trainer_for
+from projects_ext.engine.main import load_for_evaluation, main, trainer_for
 from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
 from tests.projects_ext.checkpoint.small_models import part, saved, small_mask_rcnn, weights
@@ -148,3 +149,16 @@ def test_the_program_refuses_and_names_the_key(
     assert said.startswith("error: --eval-only: ")
     assert key in said
     assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_the_written_results_say_which_weights_were_missing(
+    shapes_overrides: list[str], tmp_path: Path
+) -> None:
+    name = "proposal_generator.rpn_head.anchor_deltas.bias"
+    file = saved({"model": {name: torch.zeros(12)}}, tmp_path / "x.pth")
+    more = [f"train.init_checkpoint={file}", "train.allow_missing_weights=True"]
+    main(["--eval-only", *short_run(shapes_overrides, tmp_path, *more)])
+    missing = json.loads((tmp_path / "evaluation.json").read_text())["missing_weights"]
+    assert missing["count"] == len(missing["entries"]) > 90
+    assert name not in missing["entries"]
+    assert "proposal_generator.rpn_head.anchor_deltas.weight" in missing["entries"]
