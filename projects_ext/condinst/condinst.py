@@ -38,7 +38,12 @@ class CondInst(DenseDetector):
         selection: which predictions become detections.
         pixel_mean, pixel_std: images are normalised with them, channel by channel.
         input_format: order of the images' channels.
+
+    Attributes:
+        masks_required: read by the trainer, which refuses data without masks before training.
     """
+
+    masks_required = True
 
     @configurable
     def __init__(

@@ -76,9 +76,9 @@ def register_coco_format(
     _require_different(files, roots)
     if masks_required and not masks:
         raise UserError(
-            "the model needs masks, and data.masks=False takes them away: leave it out, or train a "
-            "model of boxes only: --config-file configs/quickstart/mask_rcnn_coco_format.py "
-            "data.masks=False"
+            "the model needs masks, and data.masks=False takes them away (YAML: MODEL.MASK_ON "
+            "False): set it to True, or train a model of boxes only: --config-file "
+            "configs/quickstart/mask_rcnn_coco_format.py data.masks=False"
         )
     for file in (*files, *training):
         _require_file(file)

@@ -5,6 +5,7 @@ floating point in [0, 1] black. Nothing of that can be seen in a loss.
 """
 
 import logging
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,9 +38,10 @@ class ImageHeader:
 
     Attributes:
         mode: PIL's, such as "RGB" or "I;16".
-        height, width: in pixels, as it is stored (EXIF may turn it when it is read).
+        height, width: in pixels, as it is stored.
         halved: 16 bits per channel are stored, of which Pillow delivers the upper 8.
         extra_band: a band is stored that Pillow leaves out of the mode.
+        turned: height and width are exchanged when Detectron2 reads it, by its EXIF orientation.
     """
 
     mode: str
@@ -47,6 +49,12 @@ class ImageHeader:
     width: int
     halved: bool = False
     extra_band: bool = False
+    turned: bool = False
+
+    @property
+    def size_as_read(self) -> tuple[int, int]:
+        """Height and width of what Detectron2 reads."""
+        return (self.width, self.height) if self.turned else (self.height, self.width)
 
     @property
     def is_deep(self) -> bool:
@@ -73,12 +81,17 @@ def read_header(path: str) -> ImageHeader:
         stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
         halved = ";16" in stored and not is_deep(image.mode)
         extra = image.mode == "RGBX" or (image.format == "TIFF" and "RGBX" in stored)
-        return ImageHeader(image.mode, height, width, halved, extra)
+        # Where a PNG has it behind the pixels, it would be decoded for it.
+        known = image.format != "PNG" or "exif" in image.info
+        return ImageHeader(image.mode, height, width, halved, extra, known and is_turned(image))
 
 
 def is_turned(image: Image.Image) -> bool:
     """Whether width and height are exchanged when Detectron2 reads it, by its EXIF orientation."""
-    return image.getexif().get(_ORIENTATION) in _TURNED
+    try:
+        return image.getexif().get(_ORIENTATION) in _TURNED
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return False  # damaged: Detectron2 reads such an image as it is stored
 
 
 def exceeds_pixel_limit(path: str) -> bool:
@@ -128,12 +141,15 @@ class FileChecks:
         first = augmentations[0] if augmentations else None
         self._resize = first if isinstance(first, T.ResizeShortestEdge) else None
 
-    def require_usable(self, what: str, path: str) -> None:
+    def require_usable(self, what: str, path: str) -> ImageHeader | None:
         """Refuse an image that would be read wrongly.
 
         Args:
             what: names the file in a message.
             path: of the file.
+
+        Returns:
+            its header; None where the mapper reads files by itself.
 
         Raises:
             UserError: it has more than 8 bits per channel and would be cut off, or resizing would
@@ -142,7 +158,7 @@ class FileChecks:
         """
         if self._reads_by_itself:
             self._warn(what, path)
-            return
+            return None
         header = read_header(path)
         problem = self.problem(header)
         if problem:
@@ -152,6 +168,7 @@ class FileChecks:
             raise UserError(f"{what} {vanishing}")
         for note in self._notes(header):
             _say_once(note, f"{what} {note}")
+        return header
 
     def _warn(self, what: str, path: str) -> None:
         """For a mapper that reads files by itself: say what it has to care for."""

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
-from .image_files import is_turned, too_many_pixels
+from .image_files import read_header, too_many_pixels
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -131,9 +131,14 @@ def require_known_labels(path: str | Path, counts: np.ndarray, num_classes: int)
     odd = unknown_labels(counts, num_classes)
     if odd:
         raise UserError(
-            f"the label map {path} has the labels {odd}, but the {num_classes} classes are 0 to "
-            f"{num_classes - 1} and 255 is ignored: correct the file, or the list of classes"
+            f"the label map {path} has the labels {odd}, but "
+            f"{_classes_are(num_classes)} and 255 is ignored: correct the file, or the list of "
+            "classes"
         )
+
+
+def _classes_are(count: int) -> str:
+    return "the only class is 0" if count == 1 else f"the {count} classes are 0 to {count - 1}"
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -143,9 +148,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         UserError: it is missing or no image.
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = is_turned(image)
+        return read_header(str(path)).size_as_read
     except FileNotFoundError as error:
         raise MissingFileError(f"no image at {path}: copy it there") from error
     except Image.DecompressionBombError as error:
@@ -155,7 +158,6 @@ def image_size(path: str | Path) -> tuple[int, int]:
             f"the image file {path} is no image, or of a kind that Pillow does not read: copy it "
             "again, or save it as 8-bit RGB"
         ) from error
-    return (width, height) if turned else (height, width)
 
 
 # Label maps that have been found good: file, its date and size, and the number of classes.

@@ -10,7 +10,14 @@ from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from projects_ext.errors import MissingFileError, UserError
 
-from .image_files import FileChecks, exceeds_pixel_limit, is_turned, spread, too_many_pixels
+from .image_files import (
+    FileChecks,
+    ImageHeader,
+    exceeds_pixel_limit,
+    read_header,
+    spread,
+    too_many_pixels,
+)
 
 Mapper = Callable[[dict[str, Any]], Any]
 
@@ -58,10 +65,11 @@ class ReadingErrors:
                 error.add_note(f"while reading {_describe(record, record.get('file_name'))}")
             raise
 
-    def _check(self, record: dict[str, Any]) -> None:
+    def _check(self, record: dict[str, Any]) -> ImageHeader | None:
         path = record.get("file_name")
-        if isinstance(path, str):
-            self._checks.require_usable(_describe(record, path), path)
+        if not isinstance(path, str):
+            return None
+        return self._checks.require_usable(_describe(record, path), path)
 
     def look_at(self, records: Sequence[dict[str, Any]]) -> None:
         """Read the headers of images before a run: of at most :data:`LOOKED_AT`, evenly spread.
@@ -78,12 +86,16 @@ class ReadingErrors:
         if not others:
             raise first
         raise type(first)(
-            f"{first} ({len(problems)} of the {len(sample)} images looked at cannot be read)"
+            f"{first} ({len(problems)} of the {len(sample)} images looked at cannot be used)"
         )
 
     def _problem(self, record: dict[str, Any]) -> UserError | None:
         try:
-            self._check(record)
+            header = self._check(record)
+            if header is not None and {"height", "width"} <= record.keys():
+                height, width = header.size_as_read
+                if (height, width) != (record["height"], record["width"]):
+                    return _wrong_size(record, height, width)
         except UserError as error:
             return error
         except _UNREADABLE as error:
@@ -95,11 +107,7 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
     """What to tell the user about an error that lies in the record's files; None for others."""
     if isinstance(error, detection_utils.SizeMismatchError):
         height, width = detection_utils.read_image(record["file_name"]).shape[:2]
-        return UserError(
-            f"{_describe(record, record['file_name'])} is {width} x {height} (width x height), but "
-            f"its record says {record.get('width')} x {record.get('height')}: "
-            f"{_size_remedy(record, width, height)}"
-        )
+        return _wrong_size(record, height, width)
     if not isinstance(error, _UNREADABLE):
         return None
     large = _too_large_file(record)
@@ -127,12 +135,18 @@ def explain(record: dict[str, Any], error: Exception) -> UserError | None:
     )
 
 
+def _wrong_size(record: dict[str, Any], height: int, width: int) -> UserError:
+    return UserError(
+        f"{_describe(record, record['file_name'])} is {width} x {height} (width x height), but "
+        f"its record says {record.get('width')} x {record.get('height')}: "
+        f"{_size_remedy(record, width, height)}"
+    )
+
+
 def _size_remedy(record: dict[str, Any], width: int, height: int) -> str:
     """What to do about a record whose size is not its image's."""
     if (record.get("height"), record.get("width")) == (width, height):
-        with PathManager.open(record["file_name"], "rb") as file, Image.open(file) as image:
-            turned = is_turned(image)
-        if not turned:
+        if not read_header(record["file_name"]).turned:
             return (
                 "width and height are exchanged there: exchange them, and look whether the "
                 "annotations were written for the image as it is"

@@ -106,10 +106,12 @@ def _crowd_warnings(json_file: str, inspection: Inspection, options: Options) ->
         )
     crowds = inspection.crowds
     if crowds and not options.iscrowd_as_objects:
+        one = crowds.total() == 1
         warnings.append(
-            f"{json_file}: {crowds.total()} of {inspection.objects.total()} objects are marked "
-            "iscrowd=1 and are not trained on, nor counted in evaluation; "
-            f"{_by_class(crowds, inspection.objects)}: if they are ordinary objects, add "
+            f"{json_file}: {crowds.total()} of {inspection.objects.total()} objects "
+            f"{'is' if one else 'are'} marked iscrowd=1 and {'is' if one else 'are'} not trained "
+            f"on, nor counted in evaluation; {_by_class(crowds, inspection.objects)}: if "
+            f"{'it is an ordinary object' if one else 'they are ordinary objects'}, add "
             "data.iscrowd_as_objects=True (YAML: DATASETS.COCO_FORMAT.ISCROWD_AS_OBJECTS True)"
         )
     return warnings

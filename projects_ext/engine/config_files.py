@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from detectron2.config import CfgNode, LazyConfig, get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.file_io import PathManager
 from projects_ext.config import add_config
 from projects_ext.data import (
@@ -186,6 +187,7 @@ def _use_coco_format(cfg: CfgNode) -> None:
         "skip_invalid": paths.SKIP_INVALID,
         "iscrowd_as_objects": paths.ISCROWD_AS_OBJECTS,
         "masks": cfg.MODEL.MASK_ON,
+        "masks_required": _masks_required(cfg.MODEL.META_ARCHITECTURE),
     }
     train = register_coco_format(paths.TRAIN_JSON, paths.TRAIN_IMAGES, **options)
     options["train_json"] = paths.TRAIN_JSON
@@ -200,6 +202,12 @@ def _use_coco_format(cfg: CfgNode) -> None:
         # Semantic segmentation counts its classes in another way than instances.
         if isinstance(node, CfgNode) and "NUM_CLASSES" in node and name != "SEM_SEG_HEAD":
             node.NUM_CLASSES = num_classes
+
+
+def _masks_required(meta_architecture: str) -> bool:
+    """Whether a model cannot be trained on boxes alone. Building it refuses a wrong name."""
+    known = meta_architecture in META_ARCH_REGISTRY
+    return known and getattr(META_ARCH_REGISTRY.get(meta_architecture), "masks_required", False)
 
 
 def _use_label_folders(cfg: CfgNode) -> None:

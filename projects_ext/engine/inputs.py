@@ -45,6 +45,11 @@ def require_truth(model: nn.Module, loader: Any) -> None:
     mapper = getattr(mapper, "mapper", mapper)  # within the one that names files
     if type(mapper) is not DatasetMapper:
         return
+    if getattr(model, "masks_required", False) and not mapper.use_instance_mask:
+        raise UserError(
+            f"dataloader.train.mapper.use_instance_mask is False, but {type(model).__name__} is "
+            "trained on masks: set it to True (YAML: MODEL.MASK_ON True)"
+        )
     needs_masks = any(getattr(part, "mask_on", False) for part in model.modules())
     if needs_masks and not mapper.use_instance_mask:
         raise UserError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from projects_ext.data.image_files import is_turned
+from projects_ext.data.image_files import read_header
 from projects_ext.errors import UserError
 
 from .findings import Context, Finding
@@ -159,10 +159,7 @@ def fill_in_sizes(file: CocoFile, image_root: str) -> None:
     for image in unsized:
         path = Path(image_root) / image["file_name"]
         try:
-            with Image.open(path) as opened:
-                width, height = opened.size
-                if is_turned(opened):
-                    width, height = height, width
+            height, width = read_header(str(path)).size_as_read
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             lacking = " and ".join(key for key in ("height", "width") if image.get(key) is None)
             raise UserError(

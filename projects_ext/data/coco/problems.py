@@ -122,7 +122,7 @@ _MASK_FAULTS: tuple[tuple[str, str, str, Action], ...] = (
         "size",
         "has an RLE of the size {size}, which is not its image's",
         "encode the mask at the image's [height, width]",
-        "refuse",
+        "leave out",
     ),
     (
         "runs",

@@ -186,7 +186,7 @@ def test_yaml_samplers_depend_on_the_seed_alone(
     annotated = [{**r, "annotations": [{"category_id": r["image_id"] % 4}]} for r in records()]
     monkeypatch.chdir(tmp_path)
     for entry in annotated:
-        Image.new("L", (1, 1)).save(entry["file_name"])
+        Image.new("L", (entry["width"], entry["height"])).save(entry["file_name"])
     np.random.seed(0)
     made = yaml_train_loader(cfg, annotated)
     orders = [list(itertools.islice(made.make_sampler(seed), 30)) for seed in (1, 1, 2)]

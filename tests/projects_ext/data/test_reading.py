@@ -113,6 +113,25 @@ def test_loaders_pass_the_sentence_on(training: bool, workers: int, tmp_path: Pa
     assert "Traceback" not in error.value.sentence
 
 
+@pytest.mark.parametrize("orientation", [None, 6])
+def test_loaders_compare_sizes_before_a_run(orientation: int | None, tmp_path: Path) -> None:
+    records = [record(tmp_path / f"{index}.jpg") for index in range(3)]
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    for entry in records:
+        Image.new("RGB", (30, 20)).save(entry["file_name"], exif=exif)
+    if orientation:
+        records[0] |= {"width": 20, "height": 30}  # as it is read
+        found = r"1\.jpg .* is 20 x 30 .* says 30 x 20: the image is turned by its EXIF .*"
+    else:
+        records[1]["width"], records[2]["height"] = 31, 21
+        found = r"1\.jpg .* is 30 x 20 .* says 31 x 20: put the right file in place.*"
+    for build in (build_test_loader, partial(build_train_loader, total_batch_size=1)):
+        with pytest.raises(UserError, match=found + r"\(2 of the 3 images looked at"):
+            build(records, mapper=mapper().mapper)
+
+
 def test_loaders_look_for_images_before_a_run(tmp_path: Path) -> None:
     records = [record(tmp_path / f"{index}.jpg") for index in range(3)]
     options: Any = {"mapper": mapper().mapper}

@@ -18,6 +18,7 @@ from detectron2.utils.events import EventStorage
 from projects_ext.engine import YamlTrainer, load_config
 from projects_ext.engine.arguments import parse_arguments
 from projects_ext.engine.main import run
+from projects_ext.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 CONFIG = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.yaml")
@@ -143,3 +144,33 @@ def test_scaling_by_processes_and_by_batch_exclude_each_other(cfg: CfgNode) -> N
     both.SOLVER.REFERENCE_BATCH_SIZE = 4
     with pytest.raises(ValueError, match=r"set one of them to 0"):
         YamlTrainer.prepare(both)
+
+
+CONDINST = [
+    "MODEL.META_ARCHITECTURE=CondInst",
+    "MODEL.BACKBONE.NAME=build_condinst_resnet_fpn_backbone",
+]
+
+
+@pytest.mark.parametrize("mask_on", [True, False])
+def test_condinst_is_refused_without_masks_before_training(
+    mask_on: bool, shapes: Path, tmp_path: Path
+) -> None:
+    """With the remedy that its own data need: boxes alone are no way for it."""
+    content = json.loads((shapes / "annotations" / "instances_train.json").read_text())
+    if mask_on:
+        for annotation in content["annotations"]:
+            annotation["segmentation"] = []
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps(content))
+    paths = [f"DATASETS.COCO_FORMAT.{part}_JSON={boxes}" for part in ("TRAIN", "VAL")]
+    paths += [f"DATASETS.COCO_FORMAT.{part}_IMAGES={shapes / 'train'}" for part in ("TRAIN", "VAL")]
+    with pytest.raises(UserError) as caught:
+        load_config(CONFIG, [*CONDINST, *paths, f"MODEL.MASK_ON={mask_on}"])
+    said = caught.value.sentence
+    if mask_on:
+        assert "have no mask" in said
+        assert "train a model of boxes only: --config-file configs/quickstart/" in said
+    else:
+        assert "the model needs masks" in said
+        assert "YAML: MODEL.MASK_ON False): set it to True" in said
