@@ -1,6 +1,6 @@
 """A trained model, ready for images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Predictor:
             ``thing_classes`` and ``thing_colors``, or ``stuff_classes`` and ``stuff_colors``.
         model: in inference mode.
         device: of the model.
+        weights: the path or address of the file that they are from.
     """
 
     def __init__(
@@ -83,22 +84,22 @@ class Predictor:
         require_device(name)
         cfg = on_device(source.cfg, name)
         settings = Settings.of(cfg)
-        checkpoint = find_weights(source, settings, weights)
+        self.weights = find_weights(source, settings, weights)
         if counts_classes_in_data(cfg):
             trust = settings.trust_checkpoint
-            cfg = with_class_count(cfg, len(settings.classes or classes_in(checkpoint, trust)))
+            cfg = with_class_count(cfg, len(settings.classes or classes_in(self.weights, trust)))
         trainer = trainer_for(cfg)
         self.model = trainer.build_model(cfg).eval()
         self.device = torch.device(name)
         self.kind = "semantic" if isinstance(self.model, SemanticSegmentor) else "instances"
-        self.class_names, self.metadata = self._load(cfg, settings, trainer, checkpoint)
+        self.class_names, self.metadata = self._load(cfg, settings, trainer)
         watch_channels(self.model)
         self._threshold = ScoreThreshold(self.model)
         self.confidence_threshold = confidence_threshold
         self._preparation = Preparation(test_mapper(cfg), array_format)
 
     def _load(
-        self, cfg: Config, settings: Settings, trainer: type[RunTrainer], checkpoint: str
+        self, cfg: Config, settings: Settings, trainer: type[RunTrainer]
     ) -> tuple[list[str], Metadata]:
         """Load the weights; the names of the classes, and what is known of them."""
         known = builtin(cfg, self.model, self.kind)
@@ -108,7 +109,7 @@ class Predictor:
             names = list(known.get("stuff_classes" if self.kind == "semantic" else "thing_classes"))
         with user_errors():
             report = load_for_evaluation(
-                trainer, self.model, checkpoint, settings, names or None, prefix=""
+                trainer, self.model, self.weights, settings, names or None, prefix=""
             )
         names = names or list(report.classes) or numbered(self.model, self.kind)
         return names, describe(names, self.kind, known)
@@ -164,31 +165,23 @@ class Predictor:
     def predict(self, inputs: Sequence[dict[str, Any]]) -> list[Prediction]:
         """Run the network on what :meth:`prepare` returned.
 
-        Images of one size, as the network pads it, are one batch: padding them to a common larger
-        size would change the results.
+        On a GPU, images that the network pads to the same size are one batch: padding them to a
+        common larger size would change the results. On the CPU they go one by one, which is as
+        fast and gives the same numbers, bit by bit, for any list.
 
         Returns:
             as :meth:`__call__`, one result for each input.
         """
+        # The scores of label maps need much memory, and their models go image by image anyhow.
+        alone = self.device.type == "cpu" or self.kind == "semantic"
+        step = 0 if alone else max(getattr(self.model.backbone, "size_divisibility", 0), 1)
         found: dict[int, Prediction] = {}
-        for group in self._batches(inputs):
+        for group in batches([given["image"].shape[-2:] for given in inputs], step):
             batch = [inputs[index] for index in group]
             for index, given, output in zip(group, batch, self.model(batch), strict=True):
                 require_finite(given, output)
                 found[index] = self._result(output)
         return [found[index] for index in range(len(inputs))]
-
-    def _batches(self, inputs: Sequence[dict[str, Any]]) -> Iterator[list[int]]:
-        """Which inputs go through the network together."""
-        if self.kind == "semantic":  # goes image by image, and its scores need much memory
-            yield from ([index] for index in range(len(inputs)))
-            return
-        step = max(getattr(self.model.backbone, "size_divisibility", 0), 1)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, given in enumerate(inputs):
-            size = tuple(-(-edge // step) for edge in given["image"].shape[-2:])
-            groups.setdefault(size, []).append(index)
-        yield from groups.values()
 
     def _result(self, output: dict[str, Any]) -> Prediction:
         if self.kind == "semantic":
@@ -202,3 +195,21 @@ class Predictor:
         if self._confidence is not None:
             instances = instances[instances.scores >= self._confidence]
         return instances.to("cpu")
+
+
+def batches(sizes: Sequence[Sequence[int]], step: int) -> list[list[int]]:
+    """Which images go through a network together, so that they are padded as if alone.
+
+    Args:
+        sizes: (height, width) of each.
+        step: the network pads both to a multiple of it; 0: each image alone.
+
+    Returns:
+        their indices.
+    """
+    if not step:
+        return [[index] for index in range(len(sizes))]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(tuple(-(-edge // step) for edge in size), []).append(index)
+    return list(groups.values())
