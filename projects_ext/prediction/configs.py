@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
+from projects_ext.config import add_config
 from projects_ext.data import count_categories, count_classes
 from projects_ext.engine.config_errors import apply_yaml_overrides
 from projects_ext.engine.config_files import (
@@ -90,9 +91,16 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
 
 
 def _changed(config: CfgNode, opts: Sequence[str]) -> CfgNode:
+    """A copy with overrides, and with this project's keys if it was made without them."""
     with pause_recording(config):
-        cfg = config.clone()
+        cfg: CfgNode = config.clone()
     cfg.defrost()
+    if "COCO_FORMAT" not in cfg.DATASETS:
+        complete = get_cfg()
+        add_config(complete)
+        complete.set_new_allowed(True)
+        complete.merge_from_other_cfg(cfg)
+        cfg = complete
     apply_yaml_overrides(cfg, key_value_list(opts))
     cfg.freeze()
     return cfg
