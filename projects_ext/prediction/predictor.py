@@ -21,7 +21,7 @@ from projects_ext.semantic.segmentor import MULTI_SCALE_KEY
 
 from .classes import builtin, describe, numbered, require_count
 from .configs import counts_classes_in_data, device_for, find_config, on_device, with_class_count
-from .preparation import ArrayFormat, ImageLike, Preparation, test_mapper
+from .preparation import ArrayFormat, ImageLike, Preparation, evaluation_mapper
 from .thresholds import ScoreThreshold, require_threshold
 from .weights import classes_in, find_weights
 
@@ -96,7 +96,7 @@ class Predictor:
         watch_channels(self.model)
         self._threshold = ScoreThreshold(self.model)
         self.confidence_threshold = confidence_threshold
-        self._preparation = Preparation(test_mapper(cfg), array_format)
+        self._preparation = Preparation(evaluation_mapper(cfg), array_format)
 
     def _load(
         self, cfg: Config, settings: Settings, trainer: type[RunTrainer]

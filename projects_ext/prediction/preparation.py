@@ -30,7 +30,7 @@ _KEY = "dataloader.test.mapper"
 _SCALE = f"scale it to 8 bits with the range that the training images had, as `{EIGHT_BIT}` does"
 
 
-def test_mapper(cfg: Config) -> Any:
+def evaluation_mapper(cfg: Config) -> Any:
     """What reads and resizes the images of an evaluation with this config."""
     if isinstance(cfg, DictConfig):
         return build(cfg.dataloader.test.mapper, _KEY)
