@@ -10,8 +10,10 @@ import torch
 from omegaconf import DictConfig
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.utils.file_io import PathManager
 from projects_ext.config import add_config
 from projects_ext.data import count_categories, count_classes
+from projects_ext.engine.config_check import check_run
 from projects_ext.engine.config_errors import apply_yaml_overrides
 from projects_ext.engine.config_files import (
     COCO_FORMAT_PATHS,
@@ -25,7 +27,7 @@ from projects_ext.engine.config_files import (
 from projects_ext.engine.key_reads import pause_recording
 from projects_ext.engine.standalone import settle_class_counts
 from projects_ext.errors import UserError
-from projects_ext.zoo import Experiment, config_file, experiments
+from projects_ext.zoo import Experiment, config_file, config_names, experiments
 from projects_ext.zoo.configs import config_folder
 
 _FILES = (".py", ".yaml", ".yml")
@@ -80,14 +82,21 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
             f"a config is a file, the name of one in the zoo or a loaded config, not a "
             f"{type(config).__name__}: give one of these"
         )
-    file = str(config)
-    if not file.endswith(_FILES):
-        file = config_file(file)
+    file = _path(str(config))
     cfg = load_config(file, opts, read_data=False)
     path = Path(file)
     given = given_keys(opts, lazy=isinstance(cfg, DictConfig))
     folder = path.parent if path.name == RUN_FILE else None
     return Source(cfg, file, folder, _experiment(path), given)
+
+
+def _path(config: str) -> str:
+    """The path of a config file, given that or its name in the zoo."""
+    name = config.removeprefix("configs/").removesuffix(".py")
+    is_name = not config.endswith(_FILES) or (
+        not PathManager.isfile(config) and name in config_names()
+    )
+    return config_file(config) if is_name else config
 
 
 def _changed(config: CfgNode, opts: Sequence[str]) -> CfgNode:
@@ -133,7 +142,12 @@ def device_for(source: Source, device: str | torch.device | None) -> str:
 
 
 def on_device(cfg: Config, device: str) -> Config:
-    """A copy of a config for prediction on a device, without what is for training alone."""
+    """A copy of a config for prediction on a device, without what is for training alone.
+
+    Raises:
+        UserError: the config lacks a section, or a value in it cannot be.
+    """
+    check_run(cfg)
     if isinstance(cfg, DictConfig):
         cfg = deepcopy(cfg)
         cfg.train.device = device

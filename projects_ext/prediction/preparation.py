@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from detectron2.data import DatasetMapper, detection_utils
@@ -31,9 +31,19 @@ _SCALE = f"scale it to 8 bits with the range that the training images had, as `{
 
 
 def evaluation_mapper(cfg: Config) -> Any:
-    """What reads and resizes the images of an evaluation with this config."""
+    """What reads and resizes the images of an evaluation with this config.
+
+    Raises:
+        UserError: the config describes none, or it cannot be built.
+    """
     if isinstance(cfg, DictConfig):
-        return build(cfg.dataloader.test.mapper, _KEY)
+        node = OmegaConf.select(cfg, _KEY)
+        if node is None:
+            raise UserError(
+                f"the config has no {_KEY}, which reads and resizes images: describe one there, "
+                "such as detectron2.data.DatasetMapper"
+            )
+        return build(node, _KEY)
     with building("INPUT"):
         return DatasetMapper(cfg, False)
 

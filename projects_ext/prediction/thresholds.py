@@ -1,6 +1,7 @@
 """From which score on a model's detections are shown."""
 
 import dataclasses
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -17,7 +18,7 @@ def require_threshold(value: Any, kind: str) -> None:
     Raises:
         UserError: it is no number from 0 to 1, or the model has no scores of objects.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 <= value <= 1:
         raise UserError(f"confidence_threshold is {value!r}: give a number from 0 to 1, or None")
     if kind == "semantic":

@@ -30,6 +30,11 @@ def find_weights(source: Source, settings: Settings, weights: str | Path | None)
         UserError: there are none.
     """
     if weights is not None:
+        if not isinstance(weights, str | Path):
+            raise UserError(
+                f"weights are a path, an address or a name, not a {type(weights).__name__}: save "
+                "them with torch.save and give the path"
+            )
         return _named(str(weights))
     own = settings.init_checkpoint
     if source.names_weights and own:

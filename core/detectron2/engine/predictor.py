@@ -21,7 +21,8 @@ class DefaultPredictor:
 
     It takes images in BGR order whatever the model's own is, resizes them as in an evaluation and
     returns predictions in the original image's pixels. For batches, or without resizing, use the
-    model itself. Upstream Detectron2 accepts YAML-style configurations only.
+    model itself. Upstream Detectron2's class of this name accepts YAML-style configurations only;
+    ``projects_ext.Predictor`` takes a LazyConfig with either.
 
     Of a YAML-style configuration it loads ``MODEL.WEIGHTS``, and resizes as ``INPUT.*_SIZE_TEST``
     say. Of a LazyConfig it builds ``model`` on ``train.device``, loads ``train.init_checkpoint``,

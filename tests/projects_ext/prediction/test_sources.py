@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 import projects_ext
@@ -46,9 +47,13 @@ def weights_for(config: Any, weights: Any = None, opts: tuple[str, ...] = ()) ->
 
 
 @pytest.mark.usefixtures("published")
-def test_weights_of_the_zoo_by_name_and_by_file() -> None:
+def test_weights_of_the_zoo_by_name_and_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = f"groie/{NAME}"
-    for config in (NAME, full, f"configs/{full}", config_file(NAME), Path(config_file(NAME))):
+    monkeypatch.chdir(tmp_path)  # where there is no folder configs/
+    names = (NAME, full, f"configs/{full}.py", config_file(NAME), Path(config_file(NAME)))
+    for config in names:
         assert weights_for(config) == f"fetched {full}"
     assert weights_for("quickstart/mask_rcnn_shapes", NAME) == f"fetched {full}"
     # A loaded config says nothing of where it is from; its ImageNet weights are not all of it.
@@ -76,6 +81,12 @@ def test_a_run_a_folder_and_a_config(tmp_path: Path, random_weights: str) -> Non
         ("mask_rcnn_groie", None, r"there is no config 'mask_rcnn_groie'"),
         ("none.py", None, r"no config file at none\.py"),
         (3, None, r"not a int"),
+        (
+            "quickstart/mask_rcnn_shapes",
+            {},
+            r"weights are a path, an address or a name, not a dict",
+        ),
+        (OmegaConf.create({"train": {}}), "w", r"the config has no model: import one"),
     ],
 )
 def test_what_is_not_there(config: Any, weights: Any, sentence: str) -> None:
@@ -178,6 +189,13 @@ def test_a_config_without_this_projects_keys(tmp_path: Path) -> None:
     predictor = projects_ext.Predictor(cfg, tmp_path / "model.pth", "cpu")
     assert predictor.class_names == ["0", "1"]
     assert predictor(np.zeros((40, 60, 3), np.uint8)).image_size == (40, 60)
+
+
+def test_a_config_without_a_mapper(random_weights: str) -> None:
+    cfg = get_config("quickstart/mask_rcnn_shapes")
+    cfg.dataloader.test.mapper = None
+    with pytest.raises(UserError, match=r"the config has no dataloader\.test\.mapper, which reads"):
+        projects_ext.Predictor(cfg, random_weights, "cpu")
 
 
 def test_every_stage_of_a_cascade_gets_the_threshold() -> None:
