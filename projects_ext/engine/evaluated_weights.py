@@ -63,7 +63,7 @@ def load_for_evaluation(
             f"{prefix}{len(report.unloaded)} of the model's {count} entries get no value from "
             f"{report.source}, such as {report.unloaded[0]}, and would be random"
             f"{f' ({why})' if why else ''}: give the config that these weights were trained with, "
-            "or other weights; to use them all the same, add train.allow_missing_weights=True "
+            "or other weights; to use them anyway, add train.allow_missing_weights=True "
             "(YAML: MODEL.ALLOW_MISSING_WEIGHTS True)"
         )
     return report
