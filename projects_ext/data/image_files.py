@@ -41,7 +41,8 @@ class ImageHeader:
         height, width: in pixels, as it is stored.
         halved: 16 bits per channel are stored, of which Pillow delivers the upper 8.
         extra_band: a band is stored that Pillow leaves out of the mode.
-        turned: height and width are exchanged when Detectron2 reads it, by its EXIF orientation.
+        turned: height and width are exchanged when Detectron2 reads it, by its EXIF orientation;
+            that of a PNG which has it elsewhere than before the pixels is not looked for.
     """
 
     mode: str
@@ -52,8 +53,8 @@ class ImageHeader:
     turned: bool = False
 
     @property
-    def size_as_read(self) -> tuple[int, int]:
-        """Height and width of what Detectron2 reads."""
+    def size(self) -> tuple[int, int]:
+        """Height and width of what Detectron2 reads, as far as ``turned`` is known."""
         return (self.width, self.height) if self.turned else (self.height, self.width)
 
     @property
@@ -84,6 +85,17 @@ def read_header(path: str) -> ImageHeader:
         # Where a PNG has it behind the pixels, it would be decoded for it.
         known = image.format != "PNG" or "exif" in image.info
         return ImageHeader(image.mode, height, width, halved, extra, known and is_turned(image))
+
+
+def size_as_read(path: str) -> tuple[int, int]:
+    """Height and width of an image as Detectron2 reads it; a PNG is decoded for its orientation.
+
+    Raises:
+        Exception: see :func:`read_header`.
+    """
+    with PathManager.open(path, "rb") as file, Image.open(file) as image:
+        width, height = image.size
+        return (width, height) if is_turned(image) else (height, width)
 
 
 def is_turned(image: Image.Image) -> bool:

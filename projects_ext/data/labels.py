@@ -19,7 +19,7 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from projects_ext.errors import MissingFileError, UserError
 
-from .image_files import read_header, too_many_pixels
+from .image_files import size_as_read, too_many_pixels
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -148,7 +148,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         UserError: it is missing or no image.
     """
     try:
-        return read_header(str(path)).size_as_read
+        return size_as_read(str(path))
     except FileNotFoundError as error:
         raise MissingFileError(f"no image at {path}: copy it there") from error
     except Image.DecompressionBombError as error:

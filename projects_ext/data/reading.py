@@ -14,7 +14,8 @@ from .image_files import (
     FileChecks,
     ImageHeader,
     exceeds_pixel_limit,
-    read_header,
+    is_turned,
+    size_as_read,
     spread,
     too_many_pixels,
 )
@@ -93,9 +94,10 @@ class ReadingErrors:
         try:
             header = self._check(record)
             if header is not None and {"height", "width"} <= record.keys():
-                height, width = header.size_as_read
-                if (height, width) != (record["height"], record["width"]):
-                    return _wrong_size(record, height, width)
+                recorded = record["height"], record["width"]
+                # Only then the orientation is worth decoding a PNG for.
+                if header.size != recorded and size_as_read(record["file_name"]) != recorded:
+                    return _wrong_size(record, *size_as_read(record["file_name"]))
         except UserError as error:
             return error
         except _UNREADABLE as error:
@@ -146,7 +148,9 @@ def _wrong_size(record: dict[str, Any], height: int, width: int) -> UserError:
 def _size_remedy(record: dict[str, Any], width: int, height: int) -> str:
     """What to do about a record whose size is not its image's."""
     if (record.get("height"), record.get("width")) == (width, height):
-        if not read_header(record["file_name"]).turned:
+        with PathManager.open(record["file_name"], "rb") as file, Image.open(file) as image:
+            turned = is_turned(image)
+        if not turned:
             return (
                 "width and height are exchanged there: exchange them, and look whether the "
                 "annotations were written for the image as it is"

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from projects_ext.data.image_files import read_header
+from projects_ext.data.image_files import size_as_read
 from projects_ext.errors import UserError
 
 from .findings import Context, Finding
@@ -159,7 +159,7 @@ def fill_in_sizes(file: CocoFile, image_root: str) -> None:
     for image in unsized:
         path = Path(image_root) / image["file_name"]
         try:
-            height, width = read_header(str(path)).size_as_read
+            height, width = size_as_read(str(path))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             lacking = " and ".join(key for key in ("height", "width") if image.get(key) is None)
             raise UserError(

@@ -341,6 +341,7 @@ def test_ignored_objects_are_crowds(folder: Path, log: Any) -> None:
         {"segmentation": [[1, 1, 99, 1, 1, 9]]},
         {"segmentation": []},
         {"segmentation": {"size": [30, 40], "counts": [0, 1199]}},
+        {"segmentation": {"size": [40, 30], "counts": [0, 1200]}},
         {"bbox": [1, 1, 0, 5]},
         {"bbox": [1, math.nan, 5, 5]},
     ],
@@ -365,6 +366,17 @@ def test_only_the_wrong_polygon_of_an_object_is_left_out(folder: Path) -> None:
     content["annotations"][1]["segmentation"].append([1, 1, 9, 1])
     name = register_coco_format(written(folder, content), str(folder), skip_invalid=True)
     assert json_of(name)["annotations"] == coco()["annotations"]
+
+
+def test_a_single_crowd_is_said_in_the_singular(
+    folder: Path, project_log: pytest.LogCaptureFixture
+) -> None:
+    content = coco()
+    content["annotations"][0]["iscrowd"] = 1
+    register_coco_format(written(folder, content), str(folder))
+    said = " ".join(project_log.messages)
+    assert "1 of 12 objects is marked iscrowd=1 and is not trained on" in said
+    assert "if it is an ordinary object, add data.iscrowd_as_objects=True" in said
 
 
 @pytest.mark.parametrize("segmentation", [[], None, "missing"])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from detectron2.data import DatasetMapper
 from projects_ext.data import build_test_loader, build_train_loader
+from projects_ext.data.labels import image_size
 from projects_ext.data.reading import ReadingErrors
 from projects_ext.errors import MissingFileError, UserError
 
@@ -130,6 +131,24 @@ def test_loaders_compare_sizes_before_a_run(orientation: int | None, tmp_path: P
     for build in (build_test_loader, partial(build_train_loader, total_batch_size=1)):
         with pytest.raises(UserError, match=found + r"\(2 of the 3 images looked at"):
             build(records, mapper=mapper().mapper)
+
+
+def test_the_orientation_of_a_png_may_stand_behind_its_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "0.png"
+    Image.new("RGB", (30, 20)).save(path, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    end = content.index(b"IEND") - 4
+    path.write_bytes(content[:start] + content[stop:end] + content[start:stop] + content[end:])
+    read = record(path, width=20, height=30)
+    assert mapper()(read)["image"].shape == (3, 30, 20)
+    assert image_size(path) == (30, 20)
+    build_test_loader([read], mapper=mapper().mapper)
+    with pytest.raises(UserError, match="is 20 x 30 .* says 20 x 31: put the right file"):
+        build_test_loader([read | {"height": 31}], mapper=mapper().mapper)
 
 
 def test_loaders_look_for_images_before_a_run(tmp_path: Path) -> None:
