@@ -75,8 +75,8 @@ def _add_model(parser: ArgumentParser) -> None:
         "--weights",
         metavar="FILE",
         help="weights of any family that training takes, the folder of a run, a name of the zoo, "
-        "or an exported model (.onnx); by default what belongs to the config: the newest checkpoint "
-        "beside a run's config.yaml, the published weights of a config of the zoo",
+        "or an exported model (.onnx); by default what belongs to the config: the newest "
+        "checkpoint beside a run's config.yaml, the published weights of a config of the zoo",
     )
     model.add_argument(
         "--device", metavar="NAME", help="cuda, cpu, …; by default the GPU if there is one"

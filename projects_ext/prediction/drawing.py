@@ -57,10 +57,11 @@ def draw_objects(
     for index in order:
         pen.rectangle(_rectangle(objects.boxes[index], image, width),
                       outline=colours[int(objects.classes[index])], width=width)  # fmt: skip
-    for index in order:
+    taken = np.zeros((0, 4))
+    for index in reversed(order):  # small objects have the first choice of a place
         category = int(objects.classes[index])
         text = f"{names[category]} {100 * float(objects.scores[index]):.0f}%"
-        _write(image, text, objects.boxes[index], size, colours[category])
+        taken = _write(image, text, objects.boxes[index], size, colours[category], taken)
 
 
 def draw_label_map(
@@ -114,13 +115,37 @@ def _rectangle(box: np.ndarray, image: Image.Image, width: int) -> list[int]:
     return [x0, y0, max(min(x1, image.width) - 1, x0), max(min(y1, image.height) - 1, y0)]
 
 
-def _write(image: Image.Image, text: str, box: np.ndarray, size: int, colour: Colour) -> None:
-    """A label on a dark ground, above the box or, at the upper edge of the image, within it."""
+def _write(
+    image: Image.Image, text: str, box: np.ndarray, size: int, colour: Colour, taken: np.ndarray
+) -> np.ndarray:
+    """A label on a dark ground, above, below or in a box, where it covers no other if possible.
+
+    Args:
+        image: to write on.
+        text, size: of the letters.
+        box: x0, y0, x1, y1 in pixels.
+        colour: of the class.
+        taken: (n, 4) the labels so far.
+
+    Returns:
+        those and this one.
+    """
     patch = _patch(text, size)
-    x = min(max(round(float(box[0])), 0), max(image.width - patch.width, 0))
-    y = round(float(box[1])) - patch.height
-    y = min(y if y >= 0 else max(round(float(box[1])), 0), max(image.height - patch.height, 0))
-    _stamp(image, patch, (x, y), _legible(colour))
+    x0, y0, x1, y1 = (round(float(edge)) for edge in box)
+    right, low = max(image.width - patch.width, 0), max(image.height - patch.height, 0)
+    places = []
+    for x, y in ((x0, y0 - patch.height), (x0, y1), (x1 - patch.width, y0 - patch.height),
+                 (x0, y0), (x0, y1 - patch.height)):  # fmt: skip
+        x, y = min(max(x, 0), right), min(max(y, 0), low)
+        place = np.array([[x, y, x + patch.width, y + patch.height]])
+        apart = (place[:, 2:] <= taken[:, :2]) | (taken[:, 2:] <= place[:, :2])
+        places.append(place)
+        if apart.any(axis=1).all():
+            break
+    else:
+        place = places[0]
+    _stamp(image, patch, (int(place[0, 0]), int(place[0, 1])), _legible(colour))
+    return np.concatenate([taken, place])
 
 
 def _patch(text: str, size: int) -> Image.Image:
