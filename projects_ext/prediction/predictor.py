@@ -15,7 +15,7 @@ from projects_ext.engine.devices import require_device
 from projects_ext.engine.evaluated_weights import load_for_evaluation
 from projects_ext.engine.main import trainer_for
 from projects_ext.engine.settings import Settings
-from projects_ext.errors import UserError, user_errors
+from projects_ext.errors import UserError
 from projects_ext.evaluation import require_finite, watch_channels
 from projects_ext.semantic.segmentor import MULTI_SCALE_KEY
 
@@ -107,10 +107,9 @@ class Predictor:
         require_count(names, self.model, self.kind)
         if not names and known is not None:
             names = list(known.get("stuff_classes" if self.kind == "semantic" else "thing_classes"))
-        with user_errors():
-            report = load_for_evaluation(
-                trainer, self.model, self.weights, settings, names or None, prefix=""
-            )
+        report = load_for_evaluation(
+            trainer, self.model, self.weights, settings, names or None, prefix=""
+        )
         names = names or list(report.classes) or numbered(self.model, self.kind)
         return names, describe(names, self.kind, known)
 

@@ -1,6 +1,8 @@
 """``projects_ext.Predictor``: the results of an evaluation, for every system."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from projects_ext.engine.arguments import parse_arguments
 from projects_ext.engine.main import run
 from projects_ext.prediction.predictor import batches
 from projects_ext.zoo import get_config
+from tests.conftest import ROOT
 from tests.projects_ext.prediction.models import (
     CLASSES,
     DETECTORS,
@@ -200,3 +203,10 @@ def test_a_loaded_config_is_not_changed(small: Any, shapes_overrides: list[str])
     predictor = projects_ext.Predictor(cfg, small.weights, opts=["train.seed=3"])
     assert str(cfg) == before
     assert predictor.class_names == CLASSES
+
+
+def test_importing_the_package_does_not_import_what_prediction_needs() -> None:
+    code = "import sys, projects_ext; print('projects_ext.engine' in sys.modules); "
+    code += "from projects_ext import Predictor; print(Predictor.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "projects_ext.prediction.predictor"]
