@@ -164,8 +164,13 @@ def _network(model: Any, arguments: Namespace) -> WholeImages | ImagesInTiles:
             overlap,
             batch_size=arguments.batch_size,
             reduced=not arguments.tiles_only,
+            show=_show_tiles,
         )
     )
+
+
+def _show_tiles(tiles: Iterator[Any], count: int) -> Iterator[Any]:
+    return iter(tqdm(tiles, "tiles", count, leave=False, unit="tile", file=sys.stderr))
 
 
 def _require_outputs_for(kind: str, arguments: Namespace) -> None:

@@ -99,6 +99,8 @@ class MaskCrop:
         ends = ends[np.concatenate([~continues, [True]])[: len(ends)]]
         bounds = np.stack([starts, ends], axis=1).reshape(-1)
         counts = np.diff(bounds, prepend=0, append=height * width)
+        if len(counts) > 1 and counts[-1] == 0:
+            counts = counts[:-1]
         encoded = coco_mask.frPyObjects(
             {"counts": counts.tolist(), "size": [height, width]}, height, width
         )

@@ -1,7 +1,7 @@
 """Prediction on large images, tile by tile, in bounded memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -69,6 +69,7 @@ class TiledPrediction:
         overlap: of neighbouring tiles, as a share of ``size``, from 0 to 0.9.
         batch_size: how many tiles the network gets at a time.
         reduced: whether the reduced image is used.
+        show: is given an iterator and its length, and passes on its items: a progress bar.
 
     Raises:
         UserError: a size or an overlap that cannot be.
@@ -82,13 +83,14 @@ class TiledPrediction:
         *,
         batch_size: int = 1,
         reduced: bool = True,
+        show: Callable[[Iterator[Any], int], Iterable[Any]] = lambda items, count: items,
     ) -> None:
         if size < 32:
             raise UserError(f"--tile {size}: a tile has at least 32 pixels per edge")
         if not 0 <= overlap <= 0.9:
             raise UserError(f"--overlap {overlap}: give a share of the tile from 0 to 0.9")
         self.model, self.size, self.overlap = model, size, overlap
-        self.batch_size, self.reduced = batch_size, reduced
+        self.batch_size, self.reduced, self._show = batch_size, reduced, show
 
     def __call__(self, image: Image.Image) -> Found:
         """Predict.
@@ -113,7 +115,7 @@ class TiledPrediction:
 
         image.load()  # here, not in the thread: others may read it
         with Ahead(prepared(), 2 * self.batch_size) as source:
-            for group in groups(source, self.batch_size):
+            for group in groups(self._show(iter(source), len(tiles)), self.batch_size):
                 found = self.model.predict([given for _, given in group])
                 yield from ((tile, one) for (tile, _), one in zip(group, found, strict=True))
 
