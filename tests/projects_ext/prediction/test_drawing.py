@@ -33,7 +33,7 @@ def test_boxes_and_masks_have_the_colours_of_their_classes() -> None:
     assert pixels[20:30, 20:60].sum() > 3 * 255  # the label above the box
 
 
-@pytest.mark.parametrize("width, height", [(1, 1), (3, 40), (40, 3)])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 40), (40, 3)])
 def test_boxes_outside_of_tiny_images(width: int, height: int) -> None:
     boxes = ((-50, -50, 0, 0), (-5.5, -3, 200, 300))
     found = objects(boxes=boxes)

@@ -92,7 +92,7 @@ def test_a_row_per_object(tmp_path: Path) -> None:
 
 
 def test_models_without_masks(tmp_path: Path) -> None:
-    image, truth = scene(70, 90, [20], seed=0)
+    image, _ = scene(70, 90, [20], seed=0)
     model = ColourDetector(with_masks=False)
     job = Job(Input("image", "x", "x"))
     job.found = Objects.of(model.predict([model.prepare(image)])[0], 70, 90)

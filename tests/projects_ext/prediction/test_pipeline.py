@@ -1,11 +1,20 @@
 """Threads that read ahead and write behind: order, bounds, errors, ends. Nothing may hang."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from projects_ext.prediction.pipeline import Ahead, Behind, groups
+
+
+def put_all(behind: Behind[int], items: Iterable[int]) -> None:
+    for item in items:
+        behind.put(item)
+
+
+def stop(kind: type[BaseException]) -> int:
+    raise kind
 
 
 def test_items_keep_their_order() -> None:
@@ -36,10 +45,9 @@ def test_an_error_in_reading_comes_after_the_items_before_it() -> None:
         yield 2
         raise OSError("damaged")
 
-    found = []
+    found: list[int] = []
     with pytest.raises(OSError, match="damaged"), Ahead(source(), 2) as ahead:
-        for item in ahead:
-            found.append(item)
+        found.extend(ahead)
     assert found == [1, 2]
 
 
@@ -49,8 +57,7 @@ def test_an_error_in_writing_ends_the_program_and_does_not_hang() -> None:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"), Behind(write, 1) as behind:
-        for item in range(100):
-            behind.put(item)
+        put_all(behind, range(100))
 
 
 def test_an_error_in_the_last_item_is_raised_too() -> None:
@@ -73,15 +80,8 @@ def test_leaving_in_the_middle_ends_the_threads(kind: type[BaseException]) -> No
             closed.append(True)
 
     before = threading.active_count()
-    with (
-        pytest.raises(kind),
-        Behind(written.append, 2) as behind,
-        Ahead(endless(), 2) as ahead,
-    ):
-        for index, item in enumerate(ahead):
-            behind.put(item)
-            if index == 6:
-                raise kind
+    with pytest.raises(kind), Behind(written.append, 2) as behind, Ahead(endless(), 2) as ahead:
+        put_all(behind, (item if index < 7 else stop(kind) for index, item in enumerate(ahead)))
     assert closed == [True]
     assert len(written) == 7  # what was begun is finished
     assert threading.active_count() == before

@@ -7,15 +7,10 @@ from PIL import Image
 from projects_ext.errors import UserError
 from projects_ext.prediction.objects import Objects
 from projects_ext.prediction.tiling import TiledPrediction, cut_into_tiles
-from tests.projects_ext.prediction.scenes import (
-    ColourDetector,
-    RedLabels,
-    masks_of,
-    scene,
-)
+from tests.projects_ext.prediction.scenes import ColourDetector, RedLabels, masks_of, scene
 
 
-@pytest.mark.parametrize("height, width", [(100, 333), (64, 64), (10, 65), (200, 1)])
+@pytest.mark.parametrize(("height", "width"), [(100, 333), (64, 64), (10, 65), (200, 1)])
 @pytest.mark.parametrize("overlap", [0, 0.2, 0.5, 0.9])
 def test_tiles_cover_the_image_and_overlap(height: int, width: int, overlap: float) -> None:
     tiles = cut_into_tiles(height, width, 64, overlap)
