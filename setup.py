@@ -16,13 +16,15 @@ assert VERSION is not None
 # What draws Cityscapes' label maps and scores on them; what reads SBD's MATLAB files. Only who
 # prepares or evaluates these data sets needs them.
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
+# Prediction on videos and cameras. The headless build needs no display.
+VIDEO = ["opencv-python-headless"]
 # onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
 # tested; from this version on it does so without the package wheel. pytest-xdist: one test process
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
-TEST += ["opencv-python-headless", "setuptools>=70.1", "supervision"]
+TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 
@@ -75,5 +77,11 @@ setup(
         # Weight files that cannot hold code: many of today's ResNets are published in them.
         "safetensors",
     ],
-    extras_require={"cityscapes": CITYSCAPES, "voc": VOC, "test": TEST, "dev": [*TEST, *DEV]},
+    extras_require={
+        "cityscapes": CITYSCAPES,
+        "voc": VOC,
+        "video": VIDEO,
+        "test": TEST,
+        "dev": [*TEST, *DEV],
+    },
 )

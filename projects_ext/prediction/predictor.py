@@ -114,6 +114,11 @@ class Predictor:
         return names, describe(names, self.kind, known)
 
     @property
+    def mapper(self) -> Any:
+        """What reads and resizes images: the one of an evaluation."""
+        return self._preparation.mapper
+
+    @property
     def confidence_threshold(self) -> float | None:
         """Detections of lower scores are left out; None: the model's own threshold alone."""
         return self._confidence

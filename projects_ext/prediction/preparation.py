@@ -65,7 +65,7 @@ class Preparation:
     def __init__(self, mapper: Any, array_format: ArrayFormat = "BGR") -> None:
         if array_format not in ("BGR", "RGB"):
             raise UserError(f"array_format is {array_format!r}: it is BGR or RGB")
-        self._mapper, self._order = mapper, array_format
+        self.mapper, self._order = mapper, array_format
         self._checks = FileChecks(mapper)
         self._reads_files_only = (
             not isinstance(mapper, DatasetMapper)
@@ -95,7 +95,7 @@ class Preparation:
             )
         if self._reads_files_only:
             raise UserError(
-                f"the config's {type(self._mapper).__name__} reads image files by itself: give the "
+                f"the config's {type(self.mapper).__name__} reads image files by itself: give the "
                 "path of a file"
             )
         if isinstance(image, Image.Image):
@@ -112,7 +112,7 @@ class Preparation:
         """As the mapper treats an image that it has read, (H, W, C) in its format."""
         height, width = array.shape[:2]
         given = T.AugInput(array)
-        self._mapper.augmentations(given)
+        self.mapper.augmentations(given)
         channels_first = np.atleast_3d(given.image).transpose(2, 0, 1)
         pixels = torch.as_tensor(np.ascontiguousarray(channels_first))
         return {"image": pixels, "height": height, "width": width}
@@ -124,8 +124,8 @@ class Preparation:
         try:
             self._checks.require_usable(what, path)
             if self._reads_files_only:
-                return self._mapper({"file_name": path})
-            array = detection_utils.read_image(path, format=self._mapper.image_format)
+                return self.mapper({"file_name": path})
+            array = detection_utils.read_image(path, format=self.mapper.image_format)
         except UserError:
             raise
         except _UNREADABLE as error:
@@ -140,7 +140,7 @@ class Preparation:
         if not all(image.size):
             raise UserError(f"the image has {image.width} x {image.height} pixels: give another")
         upright = ImageOps.exif_transpose(image)
-        return detection_utils.convert_PIL_to_numpy(upright, self._mapper.image_format)
+        return detection_utils.convert_PIL_to_numpy(upright, self.mapper.image_format)
 
     def _from_array(self, array: np.ndarray) -> np.ndarray:
         """The array in the mapper's format."""
@@ -155,7 +155,7 @@ class Preparation:
                 f"the array has the shape {array.shape}, but an image has (height, width, 3), or "
                 "(height, width) in grey: reorder its axes, or take its first three channels"
             )
-        wanted = self._mapper.image_format
+        wanted = self.mapper.image_format
         if wanted == self._order:
             return np.ascontiguousarray(array)
         turned = np.ascontiguousarray(array[:, :, ::-1])
