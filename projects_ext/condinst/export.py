@@ -1,10 +1,10 @@
 """CondInst with outputs of fixed sizes and no choices by value, for exported programs.
 
-Shapes: an image of H x W pixels, padded to what the backbone wants; C candidates of all levels, K
-detections, P parameters of a mask head, h x w cells of the masks (stride ``out_stride``).
+Shapes: an image of H x W pixels; C candidates of all levels, K detections (always as many as the
+model finds at most), P parameters of a mask head, h x w cells of the masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,9 @@ from .locations import boxes_at
 
 Size = Sequence[Any]
 """(height, width) in pixels: numbers, or what stands for them while a program is recorded."""
+
+Preprocess = Callable[[Tensor], tuple[Tensor, Size]]
+"""What lies before the network."""
 
 CLASSES_IN_A_ROW = 9
 """Of the squares that keep boxes of different classes apart in NMS."""
@@ -51,40 +54,58 @@ class Candidates(NamedTuple):
 
 
 class FixedCondInst(nn.Module):
-    """From a normalised image to as many detections as the model finds at most.
+    """From an image to as many detections as the model finds at most, and how many there are.
 
-    The same detections as the model's own, in the same order; the places that are left over have
-    scores of -1.
+    The same detections as the model's own, in the same order, at the image's size. Only the last
+    enlargement of the masks is left to the program around it, since it needs much memory: they are
+    probabilities on every ``out_stride``-th pixel of the network's padded input, whose size without
+    padding is ``network_size``. ``projects_ext.deploy.paste.paste_maps`` does the rest.
 
     Args:
         model: whose parts are used.
+        preprocess: (H, W, 3) uint8 RGB -> the network's input (1, 3, H', W'), normalised and
+            padded, and its height and width without padding.
     """
 
-    def __init__(self, model: CondInst) -> None:
-        super().__init__()
-        self.model = model.eval()
+    OUTPUTS = ("boxes", "scores", "classes", "masks", "count", "network_size")
+    """Names of the outputs, in order."""
 
-    def forward(self, image: Tensor, size: Size) -> tuple[Tensor, ...]:
+    def __init__(self, model: CondInst, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.model, self.preprocess = model.eval(), preprocess
+
+    @property
+    def mask_stride(self) -> int:
+        """Pixels of the network's input from one cell of a mask to the next."""
+        return self.model.mask_head.out_stride
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Detect.
 
         Args:
-            image: (1, 3, H', W'), normalised and padded.
-            size: height and width without the padding, in pixels.
+            image: (H, W, 3) uint8 RGB.
 
         Returns:
-            boxes (K, 4) in pixels of the network's input, scores (K,), classes (K,) int64 and
-            mask probabilities (K, h, w) of the padded image.
+            boxes (K, 4) in pixels of the image, scores (K,) by falling score and -1 from ``count``
+            on, classes (K,) int64, masks (K, h, w), count () int64, network_size (2,) int64.
         """
+        padded, size = self.preprocess(image)
         model = self.model
-        pyramid = model.backbone(image)
+        pyramid = model.backbone(padded)
         features = [pyramid[name] for name in model.head_in_features]
         predictions = model.head(features)
-        best = select(
-            candidates(predictions, model.strides, size, model.selection), size, model.selection
-        )
+        found = candidates(predictions, model.strides, size, model.selection)
+        best = at_size(select(found, size, model.selection), size, image.shape[:2])
         mask_features = model.mask_branch([features[level] for level in model.mask_levels])
         logits = model.mask_head(mask_features[0], best.parameters, best.points, best.strides)
-        return best.boxes, best.scores, best.classes, model.mask_head.probabilities(logits)
+        return (
+            best.boxes,
+            best.scores,
+            best.classes,
+            model.mask_head.probabilities(logits),
+            (best.scores >= 0).sum(),
+            torch.stack([number(edge).long() for edge in size]),
+        )
 
 
 def candidates(
@@ -109,6 +130,7 @@ def _level(maps: Sequence[Tensor], stride: int, size: Size, selection: Selection
     cells = height * width
     classes = torch.div(places, cells, rounding_mode="floor")
     places = places - classes * cells
+    classes = classes.clamp(max=logits.shape[0] - 1)  # of what fills up
 
     points = cell_centers(height, width, stride, logits.device).index_select(0, places)
     sides = distances.flatten(1).index_select(1, places).t().float() * stride
@@ -126,21 +148,40 @@ def _level(maps: Sequence[Tensor], stride: int, size: Size, selection: Selection
 def select(found: Candidates, size: Size, selection: Selection) -> Candidates:
     """The best after NMS, by falling score: ``selection.max_detections`` with what fills up."""
     kept = kept_by_nms(found.boxes, found.scores, found.classes, selection.nms_thresh)
-    scores = torch.where(kept, found.scores, -1.0)
-    best = found._replace(scores=scores).at(scores.topk(selection.max_detections).indices)
-    if not selection.centerness_first:
-        return best
-    boxes = clipped(best.boxes, size)
-    best = best._replace(boxes=boxes, scores=torch.where(nonempty(boxes), best.scores, -1.0))
-    return best.at(best.scores.topk(selection.max_detections).indices)
+    best = highest(found, kept, selection.max_detections)
+    return within(best, size) if selection.centerness_first else best
+
+
+def highest(found: Candidates, usable: Tensor, count: int) -> Candidates:
+    """The first ``count`` by falling score; those that are not usable come last, with -1."""
+    scores = torch.where(usable, found.scores, -1.0)
+    return found._replace(scores=scores).at(scores.topk(count).indices)
+
+
+def within(found: Candidates, size: Size) -> Candidates:
+    """Clip boxes to an image; those that are empty then come last."""
+    found = found._replace(boxes=clipped(found.boxes, size))
+    return highest(found, nonempty(found.boxes), len(found.scores))
+
+
+def at_size(found: Candidates, size: Size, wanted: Size) -> Candidates:
+    """Scale boxes from the network's input to the image, as ``detector_postprocess`` does."""
+    down, across = (number(new) / number(old) for new, old in zip(wanted, size, strict=True))
+    scale = torch.stack((across, down, across, down)).to(found.boxes)
+    return within(found._replace(boxes=found.boxes * scale), wanted)
+
+
+def number(value: Any) -> Tensor:
+    """A scalar float32 tensor of a number, or of what stands for it while a program is recorded."""
+    if isinstance(value, Tensor):
+        return value.to(torch.float32)
+    return torch.scalar_tensor(value, dtype=torch.float32)
 
 
 def clipped(boxes: Tensor, size: Size) -> Tensor:
     """Boxes (K, 4) within an image of a height and a width."""
-    height, width = size
-    xs = boxes[:, 0::2].clamp(min=0, max=width)
-    ys = boxes[:, 1::2].clamp(min=0, max=height)
-    return torch.stack((xs, ys), dim=2).flatten(1)
+    height, width = map(number, size)
+    return boxes.clamp(min=0).minimum(torch.stack((width, height, width, height)))
 
 
 def nonempty(boxes: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Shape legend: K classes; an image of H x W pixels as the network takes it; an output of h x w.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -26,23 +26,31 @@ WHOLE = (
 Size = Sequence[Any]
 """(height, width): numbers, or what stands for them while a program is recorded."""
 
+Preprocess = Callable[[Tensor], tuple[Tensor, Size]]
+"""What lies before the network."""
+
 
 class FixedSegmentor(nn.Module):
-    """A normalised image -> its label map, at any size.
+    """From an image to its label map.
 
     The same labels as the model's: of one view, or with ``predict_multi_scale`` of all of them,
     which takes so many times as long. There are no strips: all scores are in memory at once.
 
     Args:
         model: whose parts are used.
+        preprocess: (H, W, 3) uint8 RGB -> the network's input (1, 3, H', W'), normalised and not
+            padded, and its height and width.
 
     Raises:
         UserError: a way of inference whose steps depend on the image's size, as windows do.
     """
 
-    def __init__(self, model: Segmentor) -> None:
+    OUTPUTS = ("labels",)
+    """Names of the outputs."""
+
+    def __init__(self, model: Segmentor, preprocess: Preprocess) -> None:
         super().__init__()
-        self.model = model.eval()
+        self.model, self.preprocess = model.eval(), preprocess
         way = model.multi_scale or model.inference
         self.many = isinstance(way, MultiScaleFlip)
         inner: Any = way.inner if isinstance(way, MultiScaleFlip) else way
@@ -55,19 +63,20 @@ class FixedSegmentor(nn.Module):
         self.scales = way.scales if isinstance(way, MultiScaleFlip) else (1.0,)
         self.flip = isinstance(way, MultiScaleFlip) and way.flip
 
-    def forward(self, image: Tensor, size: Size) -> Tensor:
+    def forward(self, image: Tensor) -> tuple[Tensor]:
         """Predict.
 
         Args:
-            image: (1, 3, H, W), normalised.
-            size: (h, w) of the result.
+            image: (H, W, 3) uint8 RGB.
 
         Returns:
-            (h, w) class indices: uint8 if they fit into it, else int64.
+            (H, W) class indices: uint8 if they fit into it, else int64.
         """
-        scores = self._mean(image, size) if self.many else self._resize(self._logits(image), size)
+        seen, _ = self.preprocess(image)
+        size = image.shape[:2]
+        scores = self._mean(seen, size) if self.many else self._resize(self._logits(seen), size)
         labels = scores[0].argmax(dim=0)
-        return labels.to(torch.uint8) if scores.shape[1] <= 256 else labels
+        return (labels.to(torch.uint8) if scores.shape[1] <= 256 else labels,)
 
     def _logits(self, image: Tensor) -> Tensor:
         return self.model.encode(image).float()
