@@ -23,6 +23,8 @@ CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
 TEST += ["opencv-python-headless", "setuptools>=70.1", "supervision"]
+# Exported models run with it, without torch; see projects_ext/deploy.
+DEPLOY = ["onnxruntime"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 
@@ -75,5 +77,11 @@ setup(
         # Weight files that cannot hold code: many of today's ResNets are published in them.
         "safetensors",
     ],
-    extras_require={"cityscapes": CITYSCAPES, "voc": VOC, "test": TEST, "dev": [*TEST, *DEV]},
+    extras_require={
+        "cityscapes": CITYSCAPES,
+        "voc": VOC,
+        "deploy": DEPLOY,
+        "test": TEST,
+        "dev": [*TEST, *DEV],
+    },
 )
