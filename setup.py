@@ -24,6 +24,8 @@ VIDEO = ["opencv-python-headless"]
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
+# Exported models run with it, without torch; see projects_ext/deploy.
+DEPLOY = ["onnxruntime"]
 TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
@@ -81,6 +83,7 @@ setup(
         "cityscapes": CITYSCAPES,
         "voc": VOC,
         "video": VIDEO,
+        "deploy": DEPLOY,
         "test": TEST,
         "dev": [*TEST, *DEV],
     },
