@@ -1,6 +1,6 @@
 """The order of the classes: weights of another one are put into the model's, or refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -104,6 +104,29 @@ def other_names(theirs: Sequence[str] | None, own: Sequence[str] | None) -> str:
     return (
         f"{len(different)} of {len(own)} classes have other names in the file, such as class "
         f"{first}, '{theirs[first]}' there and '{own[first]}' in the data set"
+    )
+
+
+def taken_on_trust(
+    theirs: Sequence[str] | None,
+    own: Sequence[str] | None,
+    loaded: Iterable[str],
+    layers: Sequence[ClassLayer],
+) -> str:
+    """That a file with weights of classes does not name them; empty if it does or has none.
+
+    Args:
+        theirs, own: the names of the file's and of the model's classes; None if nobody knows.
+        loaded: the model's names of what was loaded.
+        layers: what depends on the classes, besides the general ones.
+    """
+    if theirs or not own or len(own) < 2 or not any(layer_of(name, layers) for name in loaded):
+        return ""
+    shown = ", ".join(f"{place} {name}" for place, name in enumerate(own[:3]))
+    more = ", …" if len(own) > 3 else ""
+    return (
+        "the file does not name its classes: they are taken to be those of the data set in its "
+        f"order ({shown}{more})"
     )
 
 

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from .class_counts import fresh_entries
-from .class_order import TAKEN_AS_THE_SAME, all_other_names, other_names, reorder_classes
+from .class_order import (
+    TAKEN_AS_THE_SAME,
+    all_other_names,
+    other_names,
+    reorder_classes,
+    taken_on_trust,
+)
 from .conventions import fit_first_convolution
 from .detectron2_names import DETECTRON2
 from .key_map import COUNTER, Format, KeyMap, Target, Weights, discover, rename, rules_for
@@ -66,7 +72,11 @@ def load_weights(
     fresh, notes = _fit(matched, weights, file_format, maps, target, classes)
     theirs = file_format.classes(weights)
     differing = other_names(theirs, classes)
-    doubt = f"{differing}: {TAKEN_AS_THE_SAME}" if differing else ""
+    others = differing if all_other_names(theirs, classes) else ""
+    doubt = f"{differing}: {TAKEN_AS_THE_SAME}" if differing and not others else others
+    layers = [layer for key_map in maps for layer in key_map.class_layers]
+    loaded = [name for name in matched if name not in fresh]
+    trust_in_order = taken_on_trust(theirs, classes, loaded, layers)
     detail = file_format.detail(weights)
     report = LoadReport(
         source=weights.source,
@@ -77,8 +87,8 @@ def load_weights(
         missing=[name for name in target.state if name not in matched and not _may_miss(name)],
         reinitialised=fresh,
         notes=[*notes, doubt] if doubt else notes,
-        doubts=[doubt] if doubt else [],
-        other_classes=differing if all_other_names(theirs, classes) else "",
+        doubts=[one for one in (doubt, trust_in_order) if one],
+        other_classes=others,
         classes=[] if fresh else list(classes or theirs or ()),
     )
     if strict and not report.complete:

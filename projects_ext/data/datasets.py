@@ -168,11 +168,15 @@ def _require_known(part: Part, classes: Sequence[str], training: Sequence[str]) 
     if unknown:
         raise UserError(
             f"{part.json_file} has {'a class' if len(unknown) == 1 else 'classes'} that "
-            f"{' + '.join(training)} does not have, {', '.join(unknown[:5])}"
-            f"{', …' if len(unknown) > 5 else ''} (it has {', '.join(classes[:5])}"
-            f"{', …' if len(classes) > 5 else ''}): give both files the same class names, or take "
+            f"{' + '.join(training)} does not have, {_quoted(unknown)} (it has "
+            f"{_quoted(classes)}): give both files the same class names, or take "
             "the category and its objects out"
         )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """The first of them, with quotes that show blanks."""
+    return ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
 
 
 def count_categories(json_file: Paths) -> int:

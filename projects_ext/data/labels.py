@@ -258,12 +258,14 @@ def require_learnable(statistics: LabelStatistics, name: str) -> None:
     absent = [label for label in range(len(classes)) if not pixels[label]]
     if not absent:
         return
+    one = len(absent) == 1
     named = ", ".join(f"{classes[label]} ({label})" for label in absent[:8])
     more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
     hint = f'; {share} of the pixels are 255, which means "ignore"' if ignored else ""
     warning = (
-        f"{name}: {len(absent)} of the {len(classes)} classes have no pixel in any label map, so "
-        f"that they are neither learnt nor measured: {named}{more}; correct the label maps or "
+        f"{name}: {len(absent)} of the {len(classes)} classes {'has' if one else 'have'} no pixel "
+        f"in any label map, so that {'it is' if one else 'they are'} not learnt from it, or not "
+        f"measured on it: {named}{more}; correct the label maps or "
         f"the list of classes if they should have{hint}"
     )
     if warning not in _warned:

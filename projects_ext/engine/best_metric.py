@@ -12,7 +12,7 @@ from projects_ext.evaluation import PredictionPictures, SemanticEvaluator, Seman
 
 from .config_errors import nearest_keys
 
-COCO_TASKS = ("bbox", "segm", "keypoints")
+COCO_TASKS = ("bbox", "segm")
 """Of an evaluator that decides by the predictions which of them there are."""
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -67,6 +67,8 @@ def refuse_unknown_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> 
     for one in flat:
         if type(one) is COCOEvaluator:
             tasks = getattr(one, "_tasks", None) or COCO_TASKS
+            if one._metadata.get("keypoint_names"):
+                tasks = (*tasks, "keypoints")
             known += [f"{task}/{metric}" for task in tasks for metric in COCO_METRICS]
     task, _, metric = name.partition("/")
     if SemanticEvaluator in kinds:

@@ -178,7 +178,7 @@ def _example(value: Any, default: Any) -> str:
     """The value in the right type, if it has one; else the default."""
     if isinstance(default, str):
         return default or "name"
-    meant = isinstance(value, float) and value.is_integer()
+    meant = isinstance(value, float) and value.is_integer() and abs(value) < 1e9
     return str(int(value) if meant else default)
 
 

@@ -170,10 +170,11 @@ def _require_same_kind(cfg: DictConfig, key: str, value: Any) -> None:
     wanted, given = kinds(old), kinds(value)
     if len(wanted) == 1 and not given <= wanted:
         (kind,) = wanted
-        quoted = f"; quote a text that looks like something else: {key}=\"'{value}'\""
+        text = str([str(item) for item in value]) if isinstance(value, list) else f"'{value}'"
+        quoted = f'; quote a text that looks like something else: {key}="{text}"'
+        such = f", such as {old!r}" if old else ""
         raise UserError(
-            f"{key} cannot be {value!r}: it takes {kind}, such as {old!r}"
-            f"{quoted if kind == 'a text' and not isinstance(value, Sequence) else ''}"
+            f"{key} cannot be {value!r}: it takes {kind}{such}{quoted * (kind == 'a text')}"
         )
 
 

@@ -171,6 +171,8 @@ def _settle_data(cfg: CfgNode, given: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UserError: the files say something else than a key of the command line.
     """
+    paths = cfg.DATASETS.COCO_FORMAT
+    paths.update({key: _unquoted_list(paths[key]) for key in COCO_FORMAT_PATHS})
     before = cfg.clone()
     _use_coco_format(cfg)
     _use_label_folders(cfg)
@@ -226,6 +228,12 @@ def set_class_count(cfg: CfgNode, count: int, of_maps: bool) -> None:
         # Semantic segmentation counts its classes in another way than instances.
         if isinstance(node, CfgNode) and "NUM_CLASSES" in node and name != "SEM_SEG_HEAD":
             node.NUM_CLASSES = count
+
+
+def _unquoted_list(value: Any) -> Any:
+    """``[a.json,b.json]``, which yacs takes for a text as its entries have no quotes, as a list."""
+    listed = isinstance(value, str) and value.startswith("[") and value.endswith("]")
+    return [part.strip() for part in value[1:-1].split(",")] if listed else value
 
 
 def _masks_required(meta_architecture: str) -> bool:

@@ -24,6 +24,7 @@ from projects_ext.evaluation import (
     detection_limit,
     follow_model,
     lazy_key,
+    proposal_limit,
     warn_of_crowded_images,
 )
 
@@ -139,7 +140,8 @@ class Trainer(RunTrainer):
         """As :meth:`build_evaluator`; as many detections count as the model keeps, if over 100."""
         limit = detection_limit(model)
         built = cls.build_evaluator(follow_model(cfg, limit))
-        warn_of_crowded_images(built, limit, f"{lazy_key(cfg, limit)}=" if limit else "")
+        key = f"{lazy_key(cfg, limit)}=" if limit else ""
+        warn_of_crowded_images(built, limit, key, proposal_limit(model))
         return built
 
     @classmethod

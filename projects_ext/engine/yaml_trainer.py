@@ -37,6 +37,7 @@ from projects_ext.evaluation import (
     beyond_standard,
     channels_watched,
     detection_limit,
+    proposal_limit,
     warn_of_crowded_images,
 )
 from projects_ext.modeling import heads_with_named_poolers, named_poolers
@@ -213,8 +214,8 @@ class YamlTrainer(RunTrainer):
         """The evaluator of each data set of ``cfg.DATASETS.TEST``."""
         built = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
         for evaluator in built:
-            limit = detection_limit(model)
-            warn_of_crowded_images(evaluator, limit, "TEST.DETECTIONS_PER_IMAGE ")
+            limit, proposals = detection_limit(model), proposal_limit(model)
+            warn_of_crowded_images(evaluator, limit, "TEST.DETECTIONS_PER_IMAGE ", proposals)
         return built
 
     @classmethod

@@ -2,7 +2,14 @@
 
 from .checked import CheckedPredictions, channels_watched, require_finite, watch_channels
 from .cityscapes import CityscapesSemanticEvaluator
-from .limits import beyond_standard, detection_limit, follow_model, lazy_key, warn_of_crowded_images
+from .limits import (
+    beyond_standard,
+    detection_limit,
+    follow_model,
+    lazy_key,
+    proposal_limit,
+    warn_of_crowded_images,
+)
 from .pictures import PredictionPictures
 from .semantic import SemanticEvaluator
 from .semantic_pictures import SemanticPictures
@@ -18,6 +25,7 @@ __all__ = [
     "detection_limit",
     "follow_model",
     "lazy_key",
+    "proposal_limit",
     "require_finite",
     "warn_of_crowded_images",
     "watch_channels",

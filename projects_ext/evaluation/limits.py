@@ -27,6 +27,11 @@ STANDARD = 100
 ARGUMENT = "max_dets_per_image"
 _NAMES = ("test_topk_per_image", "max_detections_per_image", "max_detections")
 
+_PROPOSAL_KEY = (
+    "the second number of model.proposal_generator.post_nms_topk (YAML: "
+    "MODEL.RPN.POST_NMS_TOPK_TEST) to "
+)
+
 # Warnings that have been given: every evaluation looks at the same ground truth.
 _warned: set[str] = set()
 
@@ -56,6 +61,15 @@ def detection_limit(model: nn.Module) -> DetectionLimit | None:
                 full = ".".join(filter(None, (path.removeprefix("module."), name)))
                 found = DetectionLimit(value, full)
     return found
+
+
+def proposal_limit(model: nn.Module) -> int | None:
+    """How many proposals of an image a region-based model keeps; None for others.
+
+    Each of them becomes at most one detection of a class.
+    """
+    kept = getattr(getattr(model, "proposal_generator", None), "post_nms_topk", None)
+    return kept.get(False) if isinstance(kept, dict) else None
 
 
 def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -121,7 +135,10 @@ def _child(node: Any, part: str) -> tuple[str, Any]:
 
 
 def warn_of_crowded_images(
-    evaluator: DatasetEvaluator, limit: DetectionLimit | None, key: str
+    evaluator: DatasetEvaluator,
+    limit: DetectionLimit | None,
+    key: str,
+    proposals: int | None = None,
 ) -> None:
     """Warn once where the ground truth has more objects in an image than can be detected.
 
@@ -129,6 +146,7 @@ def warn_of_crowded_images(
         evaluator: its parts that measure COCO's metrics are looked at.
         limit: of the model.
         key: raises that limit, up to its value, e.g. "model.max_detections_per_image=".
+        proposals: see :func:`proposal_limit`.
     """
     for part in coco_evaluators(evaluator):
         api = getattr(part, "_coco_api", None)
@@ -140,16 +158,26 @@ def warn_of_crowded_images(
             by_image = Counter(a["image_id"] for a in objects)
             what = "objects", "the model keeps", key
             _warn(name, api, by_image, limit.count, *what)
+        by_class = Counter((a["image_id"], a["category_id"]) for a in objects)
+        largest = {image: n for (image, _), n in sorted(by_class.items(), key=lambda x: x[1])}
         counted = part._max_dets_per_image[-1]
         if limit is not None and counted < limit.count:
-            by_class = Counter((a["image_id"], a["category_id"]) for a in objects)
-            largest = {image: n for (image, _), n in sorted(by_class.items(), key=lambda x: x[1])}
             what = "objects of a class", "the evaluator counts", f"its {ARGUMENT}="
             _warn(name, api, Counter(largest), counted, *what)
+        if proposals is not None:
+            what = "objects of a class", "the proposal generator keeps", _PROPOSAL_KEY
+            _warn(name, api, Counter(largest), proposals, *what, "proposals")
 
 
 def _warn(
-    name: str, api: Any, objects: Counter[Any], limit: int, what: str, who: str, key: str
+    name: str,
+    api: Any,
+    objects: Counter[Any],
+    limit: int,
+    what: str,
+    who: str,
+    key: str,
+    found: str = "detections",
 ) -> None:
     crowded = {image: count for image, count in objects.items() if count > limit}
     if not crowded:
@@ -158,7 +186,7 @@ def _warn(
     file = api.imgs.get(image, {}).get("file_name", "?")
     text = (
         f"{name}: the image {file} (image id {image}) has {crowded[image]} {what}, but {who} at "
-        f"most {limit} detections, and the other objects count as missed ({len(crowded)} of "
+        f"most {limit} {found}, and the other objects count as missed ({len(crowded)} of "
         f"{len(api.imgs)} images have more than that): set {key}{crowded[image]}"
     )
     if text not in _warned:

@@ -148,7 +148,7 @@ def test_classes_without_a_pixel_are_named_once(project_log: pytest.LogCaptureFi
     for _ in range(2):
         require_learnable(statistics, "some set")
     (said,) = [line.getMessage() for line in project_log.records]
-    assert "some set: 1 of the 3 classes have no pixel in any label map" in said
+    assert "some set: 1 of the 3 classes has no pixel in any label map" in said
     assert "tree (2)" in said
     assert '25.00 % of the pixels are 255, which means "ignore"' in said
     project_log.clear()

@@ -71,6 +71,7 @@ def test_after_the_last_iteration_the_results_are_kept(
         ("segm/AP05", "did you mean .*segm/AP50"),
         ("AP", "the evaluation gives bbox/AP, bbox/AP50"),
         ("sem_seg/mIoU", "correct it, or set it to ''"),
+        ("keypoints/AP", "correct it, or set it to ''"),
     ],
 )
 def test_a_name_that_coco_does_not_have_is_refused_before_training(

@@ -1,5 +1,6 @@
 """Both kinds of config files, told apart by their content."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from omegaconf import DictConfig
 
 import projects_ext
 from detectron2.config import CfgNode, LazyConfig, get_cfg
+from detectron2.data import DatasetCatalog
 from projects_ext.engine.config_files import is_lazy, key_value_list, load_config
+from projects_ext.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 QUICKSTART = ROOT / "configs" / "quickstart"
@@ -62,6 +65,28 @@ def test_default_device_of_yaml_is_the_one_there_is(
     path = tmp_path / "x.yaml"
     path.write_text("OUTPUT_DIR: there\n")
     assert load_config(str(path), []).MODEL.DEVICE == "cpu"
+
+
+def test_a_list_of_files_needs_no_quotes_in_yaml(shapes: Path) -> None:
+    files = [f"{shapes / 'annotations'}/instances_{part}.json" for part in ("train", "val")]
+    section = "DATASETS.COCO_FORMAT"
+    keys = [f"{section}.TRAIN_JSON=[{', '.join(files)}]", f"{section}.VAL_JSON=[{files[1]}]"]
+    keys += [f"{section}.TRAIN_IMAGES=[{shapes / 'train'},{shapes / 'val'}]"]
+    keys += [f"{section}.VAL_IMAGES={shapes / 'val'}"]
+    cfg = load_config(str(QUICKSTART / "mask_rcnn_shapes.yaml"), keys)
+    assert files == cfg.DATASETS.COCO_FORMAT.TRAIN_JSON
+    assert len(DatasetCatalog.get(cfg.DATASETS.TRAIN[0])) == sum(
+        len(json.loads(Path(file).read_text())["images"]) for file in files
+    )
+
+
+def test_numbers_for_names_are_told_to_be_quoted() -> None:
+    config = str(ROOT / "configs" / "gcnet" / "semantic" / "gcnet_label_folders.py")
+    with pytest.raises(UserError) as caught:
+        load_config(config, ["data.classes=[0,1,2]"])
+    remedy = """quote a text that looks like something else: data.classes="['0', '1', '2']\""""
+    assert remedy in caught.value.sentence
+    assert load_config(config, ["data.classes=['0', '1', '2']"]).data.classes == ["0", "1", "2"]
 
 
 def test_pairs_and_equations() -> None:

@@ -22,6 +22,7 @@ from projects_ext.evaluation import (
     follow_model,
     lazy_key,
     limits,
+    proposal_limit,
     warn_of_crowded_images,
 )
 
@@ -180,4 +181,19 @@ def test_more_objects_than_detections_are_said_once(
     enough = COCOEvaluator(crowded, max_dets_per_image=OBJECTS)
     warn_of_crowded_images(enough, raised, "")
     assert "objects" not in project_log.text
+    warn_of_crowded_images(enough, raised, "", proposals=OBJECTS)
+    assert "objects" not in project_log.text
+    warn_of_crowded_images(enough, raised, "", proposals=200)
+    assert "300 objects of a class, but the proposal generator keeps at most 200 proposals" in (
+        project_log.text
+    )
+    assert "(YAML: MODEL.RPN.POST_NMS_TOPK_TEST) to 300" in project_log.text
     assert MetadataCatalog.get(crowded).thing_classes == ["a"]
+
+
+def test_the_proposals_of_region_based_models_are_a_limit() -> None:
+    cfg = LazyConfig.load(str(CONFIGS / "quickstart" / "mask_rcnn_coco_format.py"))
+    cfg.model.roi_heads.num_classes = 2
+    cfg.model.proposal_generator.post_nms_topk = [200, 70]
+    assert proposal_limit(instantiate(cfg.model)) == 70
+    assert proposal_limit(torch.nn.Linear(1, 1)) is None

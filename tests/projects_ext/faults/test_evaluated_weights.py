@@ -81,6 +81,21 @@ def test_classes_of_other_names_are_warned_of(
     )
 
 
+def test_a_file_without_class_names_is_warned_of(
+    run_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(logging.getLogger("detectron2"), "propagate", True)
+    plain = tmp_path / "plain.pth"
+    torch.save(torch.load(run_folder / "model.pth", weights_only=False)["model"], plain)
+    evaluated(str(plain), ["triangle", "square", "disc"])
+    warned = {r.getMessage() for r in caplog.records if r.levelno == logging.WARNING}
+    assert any(
+        "does not name its classes: they are taken to be those of the data set in its order (0 "
+        "triangle, 1 square, 2 disc)" in text
+        for text in warned
+    )
+
+
 @pytest.mark.parametrize("averaged", [False, True])
 def test_classes_without_a_name_in_common_are_refused_unless_allowed(
     run_folder: Path, averaged: bool
