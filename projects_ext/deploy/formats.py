@@ -38,7 +38,7 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
         path: of the file; an OpenVINO model has a second one, of the ending ``.bin``.
 
     Raises:
-        UserError: another ending, a package that is not installed, or a file that cannot be written.
+        UserError: another ending, a package that is missing, or a file that cannot be written.
     """
     path = Path(path)
     if path.suffix != ENDINGS[form]:
