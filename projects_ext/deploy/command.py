@@ -83,11 +83,17 @@ def run(given: Namespace) -> int:
         limit_detections(predictor.model, given.max_detections)
     program, metadata = program_of(predictor)
     export(program, metadata, given.format, given.output)
-    megabytes = Path(given.output).stat().st_size / 1e6
+    files = Path(given.output).parent.glob(f"{Path(given.output).stem}.*")
+    megabytes = sum(file.stat().st_size for file in files if _belongs(file, given)) / 1e6
     print(f"{given.output}: {given.format}, {megabytes:.1f} MB, of {predictor.weights}")
     if given.verify is None:
         return 0
     return _compare(given, predictor, metadata, program.OUTPUTS)
+
+
+def _belongs(file: Path, given: Namespace) -> bool:
+    """Whether a file holds the program or its weights."""
+    return file == Path(given.output) or (given.format == "openvino" and file.suffix == ".bin")
 
 
 def _compare(
