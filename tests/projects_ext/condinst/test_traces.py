@@ -32,7 +32,12 @@ class Whole(nn.Module):
 
 def images() -> list[Tensor]:
     """Images in which the number of detections differs, from fewer to more than in the trace."""
-    return [image(name, *SIZE) for name in "bac"] + [torch.zeros(3, *SIZE, dtype=torch.uint8)]
+    black = torch.zeros(3, *SIZE, dtype=torch.uint8)
+    return [*(image(name, *SIZE) for name in "bac"), black]
+
+
+def images_of_other_sizes() -> list[Tensor]:
+    return [image("d", 170, 200), image("e", 64, 70)]
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +74,29 @@ def test_images_have_more_and_fewer_than_the_recorded_one(whole: Whole) -> None:
 
 def test_torch_trace(whole: Whole) -> None:
     traced = torch.jit.trace(whole, (images()[0],), check_trace=False)
-    for given in images():
+    for given in images() + images_of_other_sizes():
         assert_same(traced(given), whole(given), 0)
 
 
 def test_older_onnx_exporter(whole: Whole) -> None:
     file = io.BytesIO()
     torch.onnx.export(
-        whole, (images()[0],), file, dynamo=False, opset_version=17, input_names=["image"]
+        whole,
+        (images()[0],),
+        file,
+        dynamo=False,
+        opset_version=17,
+        input_names=["image"],
+        dynamic_axes={"image": {1: "height", 2: "width"}},
     )
     session = onnxruntime.InferenceSession(file.getvalue())
-    for given in images():
+    for given in images() + images_of_other_sizes():
         assert_same(session.run(None, {"image": given.numpy()}), whole(given))
 
 
 def test_openvino_of_the_module(whole: Whole) -> None:
     converted = openvino.convert_model(whole, example_input=images()[0])
     compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    for given in images():
+    for given in images() + images_of_other_sizes():
         found = compiled(given.numpy())
         assert_same([found[index] for index in range(4)], whole(given))
