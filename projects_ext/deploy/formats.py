@@ -38,7 +38,7 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
         path: of the file; an OpenVINO model has a second one, of the ending ``.bin``.
 
     Raises:
-        UserError: another ending, a package that is not installed, or a file that cannot be written.
+        UserError: another ending, a package that is missing, or a file that cannot be written.
     """
     path = Path(path)
     if path.suffix != ENDINGS[form]:
@@ -53,7 +53,7 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
     }[form]
     with user_errors((OSError,), "--output"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), _quiet(), _without_gradients(program):
             writer(program, metadata, path)
 
 
@@ -93,6 +93,19 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def _without_gradients(program: nn.Module) -> Iterator[None]:
+    """Files hold plain numbers, whose users need no ``torch.no_grad()``."""
+    trainable = [parameter for parameter in program.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def _example() -> torch.Tensor:

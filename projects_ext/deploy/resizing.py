@@ -1,8 +1,8 @@
 """Resizing within an exported program, pixel by pixel what evaluation gives.
 
 Shapes: an image of H x W pixels is resized to h x w, and lies at the left top of an output of
-H' x W' pixels, zeros beside it. H, W, h and w are tensors of one integer, so that one program serves
-all sizes. Numbers are kept where 32 bits hold them exactly: some runtimes have no more.
+H' x W' pixels, zeros beside it. H, W, h and w are tensors of one integer, so that one program
+serves all sizes. Numbers are kept where 32 bits hold them exactly: some runtimes have no more.
 """
 
 from typing import Any
@@ -79,8 +79,8 @@ def pillow_weights(length: Tensor, new: Tensor, old_at: Tensor, new_at: Tensor) 
     first = torch.floor(centre - reach + 0.5)
     last = torch.floor(centre + reach + 0.5)
     seen = (position >= first) & (position < last) & (new_at < new)[:, None]
-    height = (1.0 - ((position - centre + 0.5) * (torch.ones_like(reach) / reach)).abs()).clamp(min=0.0)
-    height = torch.where(seen, height, 0.0)
+    away = ((position - centre + 0.5) * (torch.ones_like(reach) / reach)).abs()
+    height = torch.where(seen, (1.0 - away).clamp(min=0.0), 0.0)
     total = height.sum(dim=1, keepdim=True)
     return torch.floor(height / torch.where(total > 0, total, 1.0) * _FINE**2 + 0.5)
 
@@ -163,8 +163,10 @@ def _product(wide: Tensor, weight: Tensor) -> Tensor:
 
 
 def _cut(x: Tensor, unit: int) -> Tensor:
-    """Whole numbers divided by a power of 2, without what is left. (Not as integers: exporters
-    divide those in floating point.)"""
+    """Whole numbers divided by a power of 2, without what is left.
+
+    Not as integers: exporters divide those in floating point, too, and there are no checks.
+    """
     return torch.floor(x * (1 / unit))
 
 

@@ -25,9 +25,11 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
 
 def _enlarge(x: Tensor, factor: int, dim: int) -> Tensor:
     """In one direction. Its backward pass takes a quarter of the time of interpolation's."""
-    length = x.shape[dim]
-    before = torch.cat((x.narrow(dim, 0, 1), x.narrow(dim, 0, length - 1)), dim)
-    after = torch.cat((x.narrow(dim, 1, length - 1), x.narrow(dim, length - 1, 1)), dim)
+    # Counted from the end: lengths in a trace are tensors, which not every converter understands.
+    rest = (slice(None),) * (x.dim() - 1 - dim)
+    first, last = x[(..., slice(None, 1), *rest)], x[(..., slice(-1, None), *rest)]
+    before = torch.cat((first, x[(..., slice(None, -1), *rest)]), dim)
+    after = torch.cat((x[(..., slice(1, None), *rest)], last), dim)
     # The output cells of input cell i lie so far from it, in input cells.
     distances = [(step - factor // 2) / factor for step in range(factor)]
     cells = [torch.lerp(x, after if d > 0 else before, abs(d)) if d else x for d in distances]

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling.meta_arch.semantic_seg import SEM_SEG_HEADS_REGISTRY
-
 from projects_ext.layers.exporting import recording
 
 from .checks import refuse_single_values

@@ -79,7 +79,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """80 x 100 pixels as it is seen, stored turned; its first pixel as it is seen is (230, 20, 10)."""
+    """80 x 100 pixels as they are seen, stored turned; the first one seen is (230, 20, 10)."""
     pixels = procedural_image("photo", 80, 100)
     pixels[0, 0] = 230, 20, 10
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(pixels)))
