@@ -195,7 +195,7 @@ def _outputs(
     folder = output.parent if is_file(output) else output
     make_folder(folder)
     if "images" in arguments.save:
-        yield PictureOutput(paths, names, class_colours(model), fps)
+        yield PictureOutput(paths, names, class_colours(model), fps, arguments.tile)
     if "coco" in arguments.save:
         yield CocoOutput(folder, names)
     if "csv" in arguments.save:

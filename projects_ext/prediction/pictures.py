@@ -24,6 +24,7 @@ class PictureOutput(Output):
         paths: of the outputs, by the name of the input.
         names, colours: of the classes.
         fps: frames per second of the videos, by the name of the input; they may follow.
+        extent: see :func:`projects_ext.prediction.drawing.draw`.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class PictureOutput(Output):
         names: Sequence[str],
         colours: Sequence[Colour],
         fps: dict[str, float],
+        extent: int | None = None,
     ) -> None:
         self._paths, self._names, self._colours, self._fps = paths, names, colours, fps
+        self._extent = extent
         self._video: tuple[str, VideoWriter] | None = None
         self._open = ExitStack()
 
@@ -41,7 +44,7 @@ class PictureOutput(Output):
         """Draw and write an image or a frame."""
         assert job.found is not None
         picture = job.picture()
-        draw(picture, job.found, self._names, self._colours)
+        draw(picture, job.found, self._names, self._colours, self._extent)
         path = self._paths[job.input.name]
         make_folder(path.parent)
         if job.frame is None:
