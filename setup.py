@@ -25,6 +25,8 @@ VIDEO = ["opencv-python-headless"]
 # Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
 TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
+# Exported models run with it, without torch; see projects_ext/deploy.
+DEPLOY = ["onnxruntime"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 
@@ -81,6 +83,7 @@ setup(
         "cityscapes": CITYSCAPES,
         "voc": VOC,
         "video": VIDEO,
+        "deploy": DEPLOY,
         "test": TEST,
         "dev": [*TEST, *DEV],
     },

@@ -6,7 +6,6 @@ Shapes: R proposals, K classes, Kr = K or 1 boxes of a proposal.
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from projects_ext.errors import UserError, user_errors
+from projects_ext.layers.exporting import standard_operators
 
 from .metadata import KEY, Metadata
 
@@ -37,7 +38,7 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
         path: of the file; an OpenVINO model has a second one, of the ending ``.bin``.
 
     Raises:
-        UserError: another ending, a package that is not installed, or a file that cannot be written.
+        UserError: another ending, a package that is missing, or a file that cannot be written.
     """
     path = Path(path)
     if path.suffix != ENDINGS[form]:
@@ -72,7 +73,13 @@ def runner(path: str | Path, form: str, names: Any, threads: int | None = None) 
         "torchscript": _open_torchscript,
     }[form]
     run = opener(Path(path), threads)
-    return lambda image: dict(zip(names, run(np.ascontiguousarray(image)), strict=True))
+
+    def named(image: np.ndarray) -> Outputs:
+        # A copy, since torch warns of images that cannot be written to.
+        with torch.no_grad():
+            return dict(zip(names, run(np.array(image, order="C")), strict=True))
+
+    return named
 
 
 @contextlib.contextmanager
@@ -103,7 +110,9 @@ def _to_torch_export(program: nn.Module, metadata: Metadata, path: Path) -> None
 
 
 def _to_torchscript(program: nn.Module, metadata: Metadata, path: Path) -> None:
-    traced = torch.jit.trace(program, (_example(),), check_trace=False)
+    # Whoever loads the file may not have this package, nor its operators.
+    with standard_operators():
+        traced = torch.jit.trace(program, (_example(),), check_trace=False)
     torch.jit.save(traced, str(path), _extra_files={KEY: metadata.text()})
 
 
@@ -172,10 +181,6 @@ def _open_torch_export(path: Path, threads: int | None) -> Any:
 
 
 def _open_torchscript(path: Path, threads: int | None) -> Any:
-    module = torch.jit.load(str(path))
-
-    def run(image: np.ndarray) -> list[np.ndarray]:
-        with torch.no_grad():
-            return [x.numpy() for x in module(torch.from_numpy(image))]
-
-    return run
+    with _quiet():
+        module = torch.jit.load(str(path))
+    return lambda image: [x.numpy() for x in module(torch.from_numpy(image))]

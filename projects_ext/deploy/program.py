@@ -88,8 +88,8 @@ def _preprocessing(predictor: Predictor, divisibility: int) -> Preprocessing:
     mapper, model = predictor.mapper, predictor.model
     if not isinstance(mapper, DatasetMapper):
         raise UserError(
-            f"the config's dataloader.test.mapper is a {type(mapper).__name__}: exported are models "
-            "whose images detectron2.data.DatasetMapper reads"
+            f"the config's dataloader.test.mapper is a {type(mapper).__name__}: exported are "
+            "models whose images detectron2.data.DatasetMapper reads"
         )
     constraints = getattr(model.backbone, "padding_constraints", None) or {}
     if constraints.get("square_size", 0) > 0:

@@ -1,8 +1,8 @@
 """Resizing within an exported program, pixel by pixel what evaluation gives.
 
 Shapes: an image of H x W pixels is resized to h x w, and lies at the left top of an output of
-H' x W' pixels, zeros beside it. H, W, h and w are tensors of one integer, so that one program serves
-all sizes. Numbers are kept where 32 bits hold them exactly: some runtimes have no more.
+H' x W' pixels, zeros beside it. H, W, h and w are tensors of one integer, so that one program
+serves all sizes. Numbers are kept where 32 bits hold them exactly: some runtimes have no more.
 """
 
 from typing import Any
@@ -79,8 +79,8 @@ def pillow_weights(length: Tensor, new: Tensor, old_at: Tensor, new_at: Tensor) 
     first = torch.floor(centre - reach + 0.5)
     last = torch.floor(centre + reach + 0.5)
     seen = (position >= first) & (position < last) & (new_at < new)[:, None]
-    height = (1.0 - ((position - centre + 0.5) * (torch.ones_like(reach) / reach)).abs()).clamp(min=0.0)
-    height = torch.where(seen, height, 0.0)
+    away = ((position - centre + 0.5) * (torch.ones_like(reach) / reach)).abs()
+    height = torch.where(seen, (1.0 - away).clamp(min=0.0), 0.0)
     total = height.sum(dim=1, keepdim=True)
     return torch.floor(height / torch.where(total > 0, total, 1.0) * _FINE**2 + 0.5)
 
@@ -97,10 +97,9 @@ def weighted(weights: Tensor, lines: Tensor) -> Tensor:
     """
     coarse = torch.floor(weights / _FINE)
     fine = weights - coarse * _FINE
-    above = (coarse.to(torch.float32) @ lines).to(torch.int32)
-    below = (fine.to(torch.float32) @ lines).to(torch.int32)
-    total = above * _FINE + below + _FINE**2 // 2
-    return torch.div(total, _FINE**2, rounding_mode="trunc").to(torch.float32)
+    above = coarse.to(torch.float32) @ lines
+    below = fine.to(torch.float32) @ lines
+    return _cut(above + _cut(below, _FINE) + _FINE // 2, _FINE)
 
 
 def resize_as_pillow(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor:
@@ -127,22 +126,21 @@ def resize_as_pillow(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor
 
 def resize_as_opencv(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor:
     """The same as OpenCV does it, see :mod:`projects_ext.data.opencv_resize`."""
-    whole = pixels.to(torch.int32)
     before, beyond = _positions(size[1], new[1], new_at[1])
     outside = (before < 0) | (before >= size[1] - 1)
     beyond = torch.where(outside, 0.0, beyond)
     left = before.clamp(min=0).minimum(size[1] - 1)
     right = (left + 1).minimum(size[1] - 1)
-    narrow = whole.index_select(2, left) * _fixed_point(1 - beyond)
-    narrow = narrow + whole.index_select(2, right) * _fixed_point(beyond)
-    narrow = _shifted(narrow, 4)
+    narrow = pixels.index_select(2, left) * _fixed_point(1 - beyond)
+    narrow = narrow + pixels.index_select(2, right) * _fixed_point(beyond)
+    narrow = _cut(narrow, 16)
 
     before, beyond = _positions(size[0], new[0], new_at[0])
     above = before.clamp(min=0).minimum(size[0] - 1)
     below = (before + 1).clamp(min=0).minimum(size[0] - 1)
-    upper = _shifted(narrow.index_select(1, above) * _fixed_point(1 - beyond)[:, None], 16)
-    lower = _shifted(narrow.index_select(1, below) * _fixed_point(beyond)[:, None], 16)
-    return _shifted(upper + lower + 2, 2).to(torch.float32)
+    upper = _product(narrow.index_select(1, above), _fixed_point(1 - beyond)[:, None])
+    lower = _product(narrow.index_select(1, below), _fixed_point(beyond)[:, None])
+    return _cut(upper + lower + 2, 4)
 
 
 def _positions(length: Tensor, new: Tensor, new_at: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,12 +152,22 @@ def _positions(length: Tensor, new: Tensor, new_at: Tensor) -> tuple[Tensor, Ten
 
 
 def _fixed_point(share: Tensor) -> Tensor:
-    return (share * _ONE).round().to(torch.int32)
+    return (share * _ONE).round()
 
 
-def _shifted(x: Tensor, bits: int) -> Tensor:
-    """Of numbers that are not negative."""
-    return torch.div(x, 2**bits, rounding_mode="trunc")
+def _product(wide: Tensor, weight: Tensor) -> Tensor:
+    """The product of 27 bits without its last 16, where no number has more than 24."""
+    upper = _cut(wide, 256)
+    lower = wide - upper * 256
+    return _cut(upper * weight + _cut(lower * weight, 256), 256)
+
+
+def _cut(x: Tensor, unit: int) -> Tensor:
+    """Whole numbers divided by a power of 2, without what is left.
+
+    Not as integers: exporters divide those in floating point, too, and there are no checks.
+    """
+    return torch.floor(x * (1 / unit))
 
 
 def not_resized(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor:
