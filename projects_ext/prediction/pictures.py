@@ -1,6 +1,6 @@
 """Annotated images and videos."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def picture_paths(inputs: Sequence[Input], output: Path) -> dict[str, Path]:
         output: a folder; or, for a single input, a file.
 
     Raises:
-        UserError: a file for several inputs or of another kind, or one that is an input.
+        UserError: a file for several inputs or of another kind.
     """
     if is_file(output):
         paths = {inputs[0].name: output}
@@ -104,14 +104,26 @@ def picture_paths(inputs: Sequence[Input], output: Path) -> dict[str, Path]:
             )
     else:
         paths = {x.name: output / (x.name + _ending(x)) for x in inputs}
+    return paths
+
+
+def require_no_input(paths: Iterable[Path], inputs: Sequence[Input]) -> None:
+    """Refuse outputs that would overwrite an input.
+
+    Args:
+        paths: of the outputs.
+        inputs: all of them.
+
+    Raises:
+        UserError: the first of these.
+    """
     sources = {Path(x.source).resolve(): x.source for x in inputs if x.kind != "camera"}
-    for path in paths.values():
+    for path in paths:
         if path.resolve() in sources:
             raise UserError(
                 f"the output would overwrite the input {sources[path.resolve()]}: give another "
                 "folder by --output"
             )
-    return paths
 
 
 def is_file(output: Path) -> bool:
