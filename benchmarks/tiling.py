@@ -31,7 +31,7 @@ from projects_ext.prediction.tiling import TiledPrediction
 
 SHAPES = Path(__file__).parents[1] / "datasets" / "shapes"
 SCORE = 0.5
-ENLARGED = (6, 12)
+ENLARGED = (4, 6)
 """Factors of the images with large objects."""
 MANY = 100_000
 """Detections per image that count: all."""

@@ -20,7 +20,13 @@ NO_CLASS = 255
 """In label maps: the pixels that no class is given to; they stay as they are."""
 
 
-def draw(image: Image.Image, found: Found, names: Sequence[str], colours: Sequence[Colour]) -> None:
+def draw(
+    image: Image.Image,
+    found: Found,
+    names: Sequence[str],
+    colours: Sequence[Colour],
+    extent: int | None = None,
+) -> None:
     """Draw on an image.
 
     Args:
@@ -28,15 +34,18 @@ def draw(image: Image.Image, found: Found, names: Sequence[str], colours: Sequen
         found: objects or a label map, of the image's size.
         names: of the classes.
         colours: of the classes, red, green and blue from 0 to 255.
+        extent: how much of the image one looks at at a time, in pixels, which decides on the size
+            of the letters; None: all of it.
     """
+    size = letter_size(image, extent)
     if isinstance(found, Objects):
-        draw_objects(image, found, names, colours)
+        draw_objects(image, found, names, colours, size)
     else:
-        draw_label_map(image, found, names, colours)
+        draw_label_map(image, found, names, colours, size)
 
 
 def draw_objects(
-    image: Image.Image, objects: Objects, names: Sequence[str], colours: Sequence[Colour]
+    image: Image.Image, objects: Objects, names: Sequence[str], colours: Sequence[Colour], size: int
 ) -> None:
     """Draw masks, boxes, and labels such as "disc 97%"; small objects above large ones.
 
@@ -44,8 +53,8 @@ def draw_objects(
         image: RGB; it is changed.
         objects: in it.
         names, colours: of the classes.
+        size: of the letters, in pixels.
     """
-    size = letter_size(image)
     width = max(1, round(size / 8))
     areas = np.prod(objects.boxes[:, 2:] - objects.boxes[:, :2], axis=1)
     order = np.argsort(-areas, kind="stable").tolist()
@@ -65,7 +74,11 @@ def draw_objects(
 
 
 def draw_label_map(
-    image: Image.Image, labels: np.ndarray, names: Sequence[str], colours: Sequence[Colour]
+    image: Image.Image,
+    labels: np.ndarray,
+    names: Sequence[str],
+    colours: Sequence[Colour],
+    size: int,
 ) -> None:
     """Colour each pixel by its class, and list the classes that occur in a corner.
 
@@ -73,6 +86,7 @@ def draw_label_map(
         image: RGB; it is changed.
         labels: (H, W) of integers; what is no class stays as it is.
         names, colours: of the classes.
+        size: of the letters, in pixels.
     """
     palette = np.zeros((len(colours) + 1, 3), dtype=np.uint8)
     palette[:-1] = colours
@@ -84,12 +98,12 @@ def draw_label_map(
         coloured = Image.fromarray(palette[np.where(inside, strip, len(colours))])
         opacity = Image.fromarray((inside * round(255 * LABEL_MAP_OPACITY)).astype(np.uint8))
         image.paste(coloured, (0, top), opacity)
-    _legend(image, [(names[index], colours[index]) for index in sorted(present)])
+    _legend(image, [(names[index], colours[index]) for index in sorted(present)], size)
 
 
-def letter_size(image: Image.Image) -> int:
-    """Of the text on an image, in pixels."""
-    return max(10, round(min(image.size) / 40)) if min(image.size) < 1200 else 30
+def letter_size(image: Image.Image, extent: int | None = None) -> int:
+    """Of the text on an image, in pixels; ``extent`` as for :func:`draw`."""
+    return min(max(10, round(min(*image.size, extent or 10**6) / 40)), 30)
 
 
 @functools.lru_cache(maxsize=8)
@@ -172,11 +186,11 @@ def _legible(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def _legend(image: Image.Image, entries: Sequence[tuple[str, Colour]]) -> None:
+def _legend(image: Image.Image, entries: Sequence[tuple[str, Colour]], size: int) -> None:
     """Names beside their colours, one below the other, from the upper left corner on."""
     y = 0
     for name, colour in entries:
-        patch = _patch(name, letter_size(image))
+        patch = _patch(name, size)
         image.paste(colour, (0, y, patch.height, y + patch.height))
         _stamp(image, patch, (patch.height, y), _legible(colour))
         y += patch.height

@@ -1,5 +1,6 @@
 """One image or frame on its way from the file through the network to the outputs."""
 
+import struct
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,11 @@ from .inputs import Input
 from .objects import Found, Objects
 from .tiling import Model, TiledPrediction
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow raises for damaged files of one kind or another."""
 
 
 @dataclass
@@ -77,8 +82,15 @@ class WholeImages:
         Raises:
             UserError: it is no image, or a damaged one.
         """
-        source = job.input.source if job.pixels is None else job.pixels
-        job.given = self._model.prepare(source)
+        if job.pixels is not None:
+            job.given = self._model.prepare(job.pixels)
+            return
+        try:
+            job.given = self._model.prepare(job.input.source)
+        except UserError:
+            raise
+        except _UNREADABLE as error:
+            raise _unreadable(job.input.source, error) from error
 
     def predict(self, jobs: list[Job], failed: list[str]) -> list[Job]:
         """Run the network on several images.

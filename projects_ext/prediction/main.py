@@ -19,7 +19,7 @@ from .jobs import ImagesInTiles, Job, WholeImages
 from .models import class_colours, load_model
 from .objects import Objects
 from .outputs import CocoOutput, LabelMapOutput, Output, TableOutput, make_folder
-from .pictures import PictureOutput, is_file, picture_paths
+from .pictures import PictureOutput, is_file, picture_paths, require_no_input
 from .pipeline import Ahead, Behind, groups
 from .tiling import TiledPrediction
 from .video import VideoReader, opencv
@@ -130,6 +130,7 @@ def run(arguments: Namespace) -> int:
     output = Path(arguments.output)
     inputs = find_inputs(arguments.input, arguments.video_input, arguments.webcam, output)
     paths = picture_paths(inputs, output)
+    _require_no_input(arguments.save, inputs, paths, output)
     if any(x.kind != "image" for x in inputs):
         opencv()
     setup_logger()
@@ -151,6 +152,22 @@ def run(arguments: Namespace) -> int:
     for sentence in prediction.failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 1 if prediction.failed else 0
+
+
+def _require_no_input(
+    save: Sequence[str], inputs: Sequence[Input], pictures: dict[str, Path], output: Path
+) -> None:
+    """Refuse to overwrite an input by a picture or a label map."""
+    if "images" in save:
+        require_no_input(pictures.values(), inputs)
+    if "label-maps" in save:
+        maps = LabelMapOutput(_folder(output), class_count=1)
+        require_no_input((maps.path(Job(one)) for one in inputs if one.kind == "image"), inputs)
+
+
+def _folder(output: Path) -> Path:
+    """Where the outputs go that are no pictures."""
+    return output.parent if is_file(output) else output
 
 
 def _network(model: Any, arguments: Namespace) -> WholeImages | ImagesInTiles:
@@ -191,11 +208,10 @@ def _outputs(
     model: Any, arguments: Namespace, paths: dict[str, Path], fps: dict[str, float]
 ) -> Iterator[Output]:
     """What the command line asks for, opened one after the other."""
-    output, names = Path(arguments.output), model.class_names
-    folder = output.parent if is_file(output) else output
+    folder, names = _folder(Path(arguments.output)), model.class_names
     make_folder(folder)
     if "images" in arguments.save:
-        yield PictureOutput(paths, names, class_colours(model), fps)
+        yield PictureOutput(paths, names, class_colours(model), fps, arguments.tile)
     if "coco" in arguments.save:
         yield CocoOutput(folder, names)
     if "csv" in arguments.save:

@@ -1,6 +1,6 @@
 """Annotated images and videos."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class PictureOutput(Output):
         paths: of the outputs, by the name of the input.
         names, colours: of the classes.
         fps: frames per second of the videos, by the name of the input; they may follow.
+        extent: see :func:`projects_ext.prediction.drawing.draw`.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class PictureOutput(Output):
         names: Sequence[str],
         colours: Sequence[Colour],
         fps: dict[str, float],
+        extent: int | None = None,
     ) -> None:
         self._paths, self._names, self._colours, self._fps = paths, names, colours, fps
+        self._extent = extent
         self._video: tuple[str, VideoWriter] | None = None
         self._open = ExitStack()
 
@@ -41,7 +44,7 @@ class PictureOutput(Output):
         """Draw and write an image or a frame."""
         assert job.found is not None
         picture = job.picture()
-        draw(picture, job.found, self._names, self._colours)
+        draw(picture, job.found, self._names, self._colours, self._extent)
         path = self._paths[job.input.name]
         make_folder(path.parent)
         if job.frame is None:
@@ -85,7 +88,7 @@ def picture_paths(inputs: Sequence[Input], output: Path) -> dict[str, Path]:
         output: a folder; or, for a single input, a file.
 
     Raises:
-        UserError: a file for several inputs or of another kind, or one that is an input.
+        UserError: a file for several inputs or of another kind.
     """
     if is_file(output):
         paths = {inputs[0].name: output}
@@ -101,14 +104,26 @@ def picture_paths(inputs: Sequence[Input], output: Path) -> dict[str, Path]:
             )
     else:
         paths = {x.name: output / (x.name + _ending(x)) for x in inputs}
+    return paths
+
+
+def require_no_input(paths: Iterable[Path], inputs: Sequence[Input]) -> None:
+    """Refuse outputs that would overwrite an input.
+
+    Args:
+        paths: of the outputs.
+        inputs: all of them.
+
+    Raises:
+        UserError: the first of these.
+    """
     sources = {Path(x.source).resolve(): x.source for x in inputs if x.kind != "camera"}
-    for path in paths.values():
+    for path in paths:
         if path.resolve() in sources:
             raise UserError(
                 f"the output would overwrite the input {sources[path.resolve()]}: give another "
                 "folder by --output"
             )
-    return paths
 
 
 def is_file(output: Path) -> bool:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from projects_ext.errors import MissingFileError, UserError
 from projects_ext.prediction.inputs import find_inputs
-from projects_ext.prediction.pictures import picture_paths
+from projects_ext.prediction.pictures import picture_paths, require_no_input
 
 
 @pytest.fixture
@@ -109,5 +109,6 @@ def test_paths_of_the_outputs(tree: Path) -> None:
     ],
 )
 def test_outputs_that_cannot_be(tree: Path, words: list[str], output: str, sentence: str) -> None:
+    inputs = find_inputs(words)
     with pytest.raises(UserError, match=sentence):
-        picture_paths(find_inputs(words), Path(output))
+        require_no_input(picture_paths(inputs, Path(output)).values(), inputs)

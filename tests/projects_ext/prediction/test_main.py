@@ -72,6 +72,22 @@ def test_a_video_is_drawn_on_and_counted(tmp_path: Path, monkeypatch: pytest.Mon
     assert [image["frame_index"] for image in images] == list(range(6))
 
 
+def test_results_may_lie_beside_the_inputs_but_never_replace_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = tmp_path / "label_maps"
+    for name in ("x.png", "label_maps/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / name)
+    beside = ["--input", tmp_path / "x.png", "--output", tmp_path, "--save"]
+    with monkeypatch.context() as patch:
+        patch.setattr(BrightDetector, "prepare", staticmethod(prepare_file))
+        assert run(BrightDetector(), *beside, "csv", monkeypatch=monkeypatch) == 0
+    for words in ([*beside, "images"], ["--input", maps, *beside[2:], "label-maps"]):
+        with pytest.raises(ValueError, match=r"overwrite the input .*x.png: give another"):
+            run(BrightDetector(), *words, monkeypatch=monkeypatch)
+
+
 def test_one_output_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = tmp_path / "clip.avi"
     write_clip(tmp_path / "clip.mp4", count=2)
