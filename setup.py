@@ -18,14 +18,15 @@ assert VERSION is not None
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # Prediction on videos and cameras. The headless build needs no display.
 VIDEO = ["opencv-python-headless"]
-# onnxscript, onnxruntime and openvino: exported models are written and run by them.
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
 # tested; from this version on it does so without the package wheel. pytest-xdist: one test process
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
-TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime", "openvino"]
 # Exported models run with it, without torch; see projects_ext/deploy.
 DEPLOY = ["onnxruntime"]
+# What writes exported models, and what --verify runs them with.
+EXPORT = ["onnx", "onnxscript", *DEPLOY, "openvino"]
+TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT]
 TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
@@ -84,6 +85,7 @@ setup(
         "voc": VOC,
         "video": VIDEO,
         "deploy": DEPLOY,
+        "export": EXPORT,
         "test": TEST,
         "dev": [*TEST, *DEV],
     },
