@@ -8,8 +8,11 @@ import openvino
 import pytest
 import torch
 
+from detectron2.data import transforms as T
+from projects_ext.condinst.export import FixedCondInst
 from projects_ext.deploy import Detections, ExportedModel
 from projects_ext.deploy.formats import export
+from projects_ext.deploy.preprocessing import Preprocessing
 from tests.small_systems import image
 
 from .programs import as_array, condinst, condinst_metadata, condinst_program, pixels
@@ -129,3 +132,20 @@ def test_a_trace_of_the_program_is_open_as_well(model: Any) -> None:
             given = image("b", *size)
             found = result_of(traced(pixels(given)), size, model.mask_head.out_stride)
             assert_same(found, eager(model, given))
+
+
+@pytest.mark.parametrize("size", [(96, 128), (300, 211)])
+def test_masks_of_resized_images_are_pasted_at_the_images_size(size: Any) -> None:
+    model, given = condinst(), image("a", *size)
+    resize = T.ResizeShortestEdge(150, max_size=190)
+    mean, std = (x.flatten().tolist() for x in (model.pixel_mean, model.pixel_std))
+    step = model.backbone.size_divisibility
+    before = Preprocessing([resize], "RGB", mean, std, step)
+    with torch.no_grad():
+        outputs = FixedCondInst(model, before).eval()(pixels(given))
+        array = T.AugInput(as_array(given))
+        resize(array)
+        seen = torch.from_numpy(array.image.transpose(2, 0, 1).copy())
+        entry = {"image": seen, "height": size[0], "width": size[1]}
+        expected = model([entry])[0]["instances"]
+    assert_nearly_same(result_of(outputs, size, model.mask_head.out_stride), expected)
