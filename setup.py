@@ -16,12 +16,16 @@ assert VERSION is not None
 # What draws Cityscapes' label maps and scores on them; what reads SBD's MATLAB files. Only who
 # prepares or evaluates these data sets needs them.
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
-# onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
+
+# What runs exported models, and what writes them to files of other runtimes.
+DEPLOY = ["onnxruntime"]
+EXPORT = ["onnx", "onnxscript", "openvino", *DEPLOY]
+
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
 # tested; from this version on it does so without the package wheel. pytest-xdist: one test process
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
-TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
+TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT]
 TEST += ["opencv-python-headless", "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
@@ -75,5 +79,12 @@ setup(
         # Weight files that cannot hold code: many of today's ResNets are published in them.
         "safetensors",
     ],
-    extras_require={"cityscapes": CITYSCAPES, "voc": VOC, "test": TEST, "dev": [*TEST, *DEV]},
+    extras_require={
+        "cityscapes": CITYSCAPES,
+        "voc": VOC,
+        "deploy": DEPLOY,
+        "export": EXPORT,
+        "test": TEST,
+        "dev": [*TEST, *DEV],
+    },
 )
