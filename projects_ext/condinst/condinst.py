@@ -126,9 +126,9 @@ class CondInst(DenseDetector):
 
     def _paste_masks(self, found: Instances, image_size: tuple[int, ...]) -> None:
         height, width = image_size
-        found.pred_masks = self.mask_head.paste(
-            found.mask_logits, (height, width), found.image_size
-        )
+        # A tuple also where it is a tensor, in upstream Detectron2 while it is traced.
+        rows, columns = found.image_size
+        found.pred_masks = self.mask_head.paste(found.mask_logits, (height, width), (rows, columns))
         found.remove("mask_logits")
 
     def forward_training(

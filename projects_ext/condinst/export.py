@@ -10,8 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import nms
 
+from projects_ext.deploy.suppression import (
+    NONE,
+    apart,
+    as_number,
+    clipped,
+    kept_by_nms,
+    larger_than,
+)
 from projects_ext.layers import cell_centers
 
 from .condinst import CondInst
@@ -24,9 +31,6 @@ Size = Sequence[Any]
 
 Preprocess = Callable[[Tensor], tuple[Tensor, Size]]
 """What lies before the network."""
-
-CLASSES_IN_A_ROW = 9
-"""Of the squares that keep boxes of different classes apart in NMS."""
 
 
 class Candidates(NamedTuple):
@@ -103,8 +107,8 @@ class FixedCondInst(nn.Module):
             best.scores,
             best.classes,
             model.mask_head.probabilities(logits),
-            (best.scores >= 0).sum(),
-            torch.stack([number(edge).long() for edge in size]),
+            (best.scores > NONE).sum(),
+            torch.stack([as_number(edge, best.classes) for edge in size]),
         )
 
 
@@ -139,83 +143,38 @@ def _level(maps: Sequence[Tensor], stride: int, size: Size, selection: Selection
     usable = best > selection.score_thresh
     if not selection.centerness_first:
         boxes = clipped(boxes, size)
-        usable = usable & nonempty(boxes)
-    scores = torch.where(usable, scores, -1.0)
+        usable = usable & larger_than(boxes)
+    scores = torch.where(usable, scores, NONE)
     rows = parameters.flatten(1).index_select(1, places).t()
     return Candidates(boxes, scores, classes, points, torch.full_like(scores, stride), rows)
 
 
 def select(found: Candidates, size: Size, selection: Selection) -> Candidates:
     """The best after NMS, by falling score: ``selection.max_detections`` with what fills up."""
-    kept = kept_by_nms(found.boxes, found.scores, found.classes, selection.nms_thresh)
+    usable = found.scores > NONE
+    boxes = apart(torch.where(usable[:, None], found.boxes, 0.0), found.classes)
+    kept = kept_by_nms(boxes, found.scores, usable, selection.nms_thresh)
     best = highest(found, kept, selection.max_detections)
     return within(best, size) if selection.centerness_first else best
 
 
 def highest(found: Candidates, usable: Tensor, count: int) -> Candidates:
     """The first ``count`` by falling score; those that are not usable come last, with -1."""
-    scores = torch.where(usable, found.scores, -1.0)
+    scores = torch.where(usable, found.scores, NONE)
     return found._replace(scores=scores).at(scores.topk(count).indices)
 
 
 def within(found: Candidates, size: Size) -> Candidates:
     """Clip boxes to an image; those that are empty then come last."""
     found = found._replace(boxes=clipped(found.boxes, size))
-    return highest(found, nonempty(found.boxes), len(found.scores))
+    return highest(found, larger_than(found.boxes), found.scores.shape[0])
 
 
 def at_size(found: Candidates, size: Size, wanted: Size) -> Candidates:
     """Scale boxes from the network's input to the image, as ``detector_postprocess`` does."""
-    down, across = (number(new) / number(old) for new, old in zip(wanted, size, strict=True))
-    scale = torch.stack((across, down, across, down)).to(found.boxes)
-    return within(found._replace(boxes=found.boxes * scale), wanted)
-
-
-def number(value: Any) -> Tensor:
-    """A scalar float32 tensor of a number, or of what stands for it while a program is recorded."""
-    if isinstance(value, Tensor):
-        return value.to(torch.float32)
-    return torch.scalar_tensor(value, dtype=torch.float32)
-
-
-def clipped(boxes: Tensor, size: Size) -> Tensor:
-    """Boxes (K, 4) within an image of a height and a width."""
-    height, width = map(number, size)
-    return boxes.clamp(min=0).minimum(torch.stack((width, height, width, height)))
-
-
-def nonempty(boxes: Tensor) -> Tensor:
-    """Which boxes (K, 4) have an area: (K,) bool."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-
-
-def kept_by_nms(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> Tensor:
-    """NMS among the boxes of each class.
-
-    Exported, it needs two boxes that stay: two far from all others are added. What has a negative
-    score takes no part, so that an image without candidates is like any other.
-
-    Args:
-        boxes: (C, 4).
-        scores: (C,), negative where there is no box.
-        classes: (C,) int64.
-        threshold: of two boxes with a higher IoU, the one with the lower score goes.
-
-    Returns:
-        (C,) bool, which stay.
-    """
-    usable = scores >= 0
-    present = torch.where(usable[:, None], boxes, 0.0)
-    low = present.min()
-    span = present.max() - low + 1
-    # Each class has a square of its own. If all were in one row, offsets would cost more digits.
-    row = torch.div(classes, CLASSES_IN_A_ROW, rounding_mode="floor")
-    column = classes - row * CLASSES_IN_A_ROW
-    square = torch.stack((column, row, column, row), dim=1) + 1
-    own = boxes - low + square.to(boxes.dtype) * span
-    # What is no box lies below the first of the added ones, and goes for it.
-    added = boxes.new_tensor([[0.0, 0, 1, 1], [-3, -3, -2, -2]])
-    rows = torch.cat((torch.where(usable[:, None], own, added[:1]), added))
-    order = torch.cat((scores, torch.full_like(scores[:2], float("inf"))))
-    stay = torch.zeros_like(order).scatter(0, nms(rows, order, threshold), 1.0)
-    return (stay[:-2] > 0) & usable
+    down, across = (
+        as_number(new, found.boxes) / as_number(old, found.boxes)
+        for new, old in zip(wanted, size, strict=True)
+    )
+    boxes = found.boxes * torch.stack((across, down, across, down))
+    return within(found._replace(boxes=boxes), wanted)

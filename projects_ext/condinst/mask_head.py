@@ -10,13 +10,13 @@ from projects_ext.layers import aligned_bilinear, dynamic_masks
 from projects_ext.layers.blockwise import sum_in_blocks
 from projects_ext.layers.dynamic_mask import (
     apply_layers,
-    being_traced,
     dynamic_layers,
     full_precision,
     instances_in_a_block,
     parameter_sizes,
     shared_inputs,
 )
+from projects_ext.layers.exporting import recording
 
 from .losses import dice_loss
 
@@ -119,8 +119,9 @@ class DynamicMaskHead(nn.Module):
     def paste(self, logits: Tensor, image_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Bring masks to the size of an image.
 
-        A chunk of masks at a time, and only booleans stay. In a trace or an exported program all at
-        once, see :func:`~projects_ext.layers.dynamic_mask.being_traced`.
+        A chunk of masks at a time, and only booleans stay. In a recorded program all at once: it
+        would have as many chunks as the recorded image, and converters lose what is written into
+        views.
 
         Args:
             logits: (I, H, W) at the features' stride.
@@ -130,7 +131,7 @@ class DynamicMaskHead(nn.Module):
         Returns:
             (I, *size) bool.
         """
-        if being_traced():
+        if recording():
             return self._pasted(logits, image_size, size) > self.threshold
         found = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
         seen = logits.shape[-2] * logits.shape[-1] * self.stride**2

@@ -25,10 +25,16 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
 
 def _enlarge(x: Tensor, factor: int, dim: int) -> Tensor:
     """In one direction. Its backward pass takes a quarter of the time of interpolation's."""
-    length = x.shape[dim]
-    before = torch.cat((x.narrow(dim, 0, 1), x.narrow(dim, 0, length - 1)), dim)
-    after = torch.cat((x.narrow(dim, 1, length - 1), x.narrow(dim, length - 1, 1)), dim)
+    # Counted from the end: lengths in a trace are tensors, which not every converter understands.
+    before = torch.cat((_part(x, dim, None, 1), _part(x, dim, None, -1)), dim)
+    after = torch.cat((_part(x, dim, 1, None), _part(x, dim, -1, None)), dim)
     # The output cells of input cell i lie so far from it, in input cells.
     distances = [(step - factor // 2) / factor for step in range(factor)]
     cells = [torch.lerp(x, after if d > 0 else before, abs(d)) if d else x for d in distances]
     return torch.stack(cells, dim + 1).flatten(dim, dim + 1)
+
+
+def _part(x: Tensor, dim: int, start: int | None, stop: int | None) -> Tensor:
+    index = [slice(None)] * x.dim()
+    index[dim] = slice(start, stop)
+    return x[tuple(index)]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .exporting import recording
+
 BLOCK = 2**19
 """Hidden values of a block of instances on the CPU: they should stay in its cache."""
 
@@ -109,15 +111,6 @@ def apply_layers(layers: DynamicLayers, inputs: Tensor) -> Tensor:
     return torch.baddbmm(layers.third_bias, layers.third, hidden).squeeze(1)
 
 
-def being_traced() -> bool:
-    """Whether this run becomes a program without Python: a trace, a compiled or exported one.
-
-    Converters of traces (OpenVINO's, ONNX's older one) drop writes into views without a word, and
-    any trace fixes how many blocks there are. What works in blocks works in one there.
-    """
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
-
-
 def instances_in_a_block(channels: int, cells: int, device: torch.device) -> int:
     """How many instances to treat at a time."""
     limit = BLOCK if device.type == "cpu" else BLOCK_ON_GPU
@@ -146,15 +139,19 @@ def dynamic_masks(
     with full_precision(features.device):
         inputs = shared_inputs(features.float(), stride)
         points, sizes = points.float(), sizes.float()
-        layers = dynamic_layers(parameters.float(), points, sizes, len(features), channels)
-        size = instances_in_a_block(channels, inputs.shape[1], inputs.device)
-        logits = _in_blocks(layers, inputs, size)
+        layers = dynamic_layers(parameters.float(), points, sizes, features.shape[0], channels)
+        logits = _in_blocks(layers, inputs)
     return logits.unflatten(1, features.shape[-2:])
 
 
-def _in_blocks(layers: DynamicLayers, inputs: Tensor, size: int) -> Tensor:
-    count = len(layers.first)
-    if being_traced() or count <= size:
+def _in_blocks(layers: DynamicLayers, inputs: Tensor) -> Tensor:
+    # A program has no blocks: it would have as many as the recorded image, and converters lose
+    # what is written into views.
+    if recording() or torch.compiler.is_compiling():
+        return apply_layers(layers, inputs)
+    count, channels = layers.first.shape[:2]
+    size = instances_in_a_block(channels, inputs.shape[1], inputs.device)
+    if count <= size:
         return apply_layers(layers, inputs)
     blocks = zip(*(values.split(size) for values in layers), strict=True)
     tracked = torch.is_grad_enabled() and (layers.first.requires_grad or inputs.requires_grad)

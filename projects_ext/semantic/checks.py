@@ -19,9 +19,9 @@ def refuse_single_values(module: nn.Module, images: int, size: Sequence[int]) ->
     Raises:
         ValueError: N h w is 1 and ``module`` has batch normalisation in training mode.
     """
-    if images * size[0] * size[1] != 1:
-        return
-    if any(isinstance(part, _BatchNorm) and part.training for part in module.modules()):
+    # First of all: sizes are unknown while a program is recorded, where nothing learns.
+    learns = any(isinstance(part, _BatchNorm) and part.training for part in module.modules())
+    if learns and images * size[0] * size[1] == 1:
         raise ValueError(
             "batch normalisation cannot learn from one image whose smallest feature map is 1x1: "
             "train on larger crops, or on at least 2 images a process"

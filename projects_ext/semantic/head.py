@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling.meta_arch.semantic_seg import SEM_SEG_HEADS_REGISTRY
+from projects_ext.layers.exporting import recording
 
 from .checks import refuse_single_values
 from .config import head_options
@@ -232,6 +233,7 @@ def upsample(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tens
         align_corners: whether it is the centres of the corner pixels that stay in place (so 97
             cells become 769 pixels at a stride of 8), or their outer edges.
     """
-    if tuple(logits.shape[-2:]) == tuple(size):
+    # Sizes that agree while a program is recorded may differ where it is used.
+    if not recording() and tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=align_corners)

@@ -41,6 +41,10 @@ def paste_masks_in_image(
             "paste_masks_in_image expects masks (N, M, M) and boxes (N, 4), got "
             f"{tuple(masks.shape)} and {tuple(corners.shape)}"
         )
+    if torch.jit.is_tracing():
+        # Windows and chunks would be those of the recorded image's boxes for all others.
+        values = _sample(masks.float(), corners, (0, image_shape[0]), (0, image_shape[1]))
+        return _finish(values, threshold)
     kind = torch.bool if threshold >= 0 else torch.uint8
     pasted = torch.zeros(len(masks), *image_shape, dtype=kind, device=masks.device)
     if pasted.numel() == 0:
@@ -95,7 +99,7 @@ def _sample(
     left, top, right, bottom = boxes.unsqueeze(2).unbind(dim=1)
     grid_y = _mask_coordinates(rows, top, bottom)
     grid_x = _mask_coordinates(columns, left, right)
-    shape = (len(masks), grid_y.shape[1], grid_x.shape[1])
+    shape = (masks.shape[0], grid_y.shape[1], grid_x.shape[1])
     grid = torch.stack(
         [grid_x.unsqueeze(1).expand(shape), grid_y.unsqueeze(2).expand(shape)], dim=3
     )

@@ -1,5 +1,8 @@
 """From the network's input size back to the size the user asked for."""
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,7 +32,10 @@ def detector_postprocess(
     name = next((name for name in ("pred_boxes", "proposal_boxes") if results.has(name)), None)
     if name is None:
         raise ValueError("Results to post-process have neither pred_boxes nor proposal_boxes.")
-    output = Instances((int(output_height), int(output_width)), **results.get_fields())
+    # In a trace sides are tensors; numbers would be those of the recorded image for all others.
+    tracing = torch.jit.is_tracing()
+    size: Any = (output_height, output_width)
+    output = Instances(size if tracing else (int(size[0]), int(size[1])), **results.get_fields())
     # A copy: `results` keeps its boxes in the network's coordinates.
     boxes: Boxes = results.get(name).clone()
     boxes.scale(output_width / width, output_height / height)

@@ -1,18 +1,15 @@
 """Small programs with random weights that find something, written to ONNX files."""
 
 import dataclasses
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from projects_ext.condinst.export import FixedCondInst
-from projects_ext.deploy.metadata import KEY, Metadata
+from projects_ext.deploy.metadata import Metadata
 from tests.projects_ext.condinst.test_condinst import small_model as small_condinst
 
 NAMES = ("disc", "box", "star")
@@ -32,6 +29,8 @@ class Unresized(nn.Module):
         return F.pad(pixels, padding)[None], (height, width)
 
     def padded(self, side: Tensor) -> Any:
+        if torch.jit.is_tracing():
+            return (side + self.step - 1) // self.step * self.step
         # A symbol of its own: sides are then plain multiples of it.
         count = ((side + self.step - 1) // self.step).item()
         torch._check(count >= 1)
@@ -55,31 +54,14 @@ def condinst_program(model: Any) -> FixedCondInst:
     return FixedCondInst(model, Unresized(model, model.backbone.size_divisibility)).eval()
 
 
+def condinst_metadata(model: Any) -> Metadata:
+    selection, stride = model.selection, model.mask_head.out_stride
+    return Metadata("instances", NAMES, selection.max_detections, selection.score_thresh, stride)
+
+
 def pixels(image: Tensor) -> Tensor:
     """(3, H, W) -> (H, W, 3), as programs take them."""
     return image.permute(1, 2, 0).contiguous()
-
-
-def write_onnx(program: Any, path: Path, metadata: Metadata, size: tuple[int, int]) -> Path:
-    """An ONNX file of open sizes."""
-    example = torch.zeros(*size, 3, dtype=torch.uint8)
-    open_size = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        recorded = torch.export.export(program, (example,), dynamic_shapes=open_size)
-        written = torch.onnx.export(
-            recorded,
-            (example,),
-            dynamo=True,
-            verbose=False,
-            input_names=["image"],
-            output_names=list(program.OUTPUTS),
-        )
-    assert written is not None
-    proto = written.model_proto
-    onnx.helper.set_model_props(proto, {KEY: metadata.text()})
-    onnx.save(proto, path)
-    return path
 
 
 def as_array(image: Tensor) -> np.ndarray:

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 import torch
 
 from projects_ext.deploy import Detections, ExportedModel
-from projects_ext.deploy.metadata import Metadata
+from projects_ext.deploy.formats import export
 from tests.small_systems import image
 
-from .programs import NAMES, as_array, condinst, condinst_program, pixels, write_onnx
+from .programs import as_array, condinst, condinst_metadata, condinst_program, pixels
 
 SIZES = ((96, 128), (70, 64), (161, 200))
 
@@ -68,9 +69,8 @@ def model() -> Any:
 @pytest.fixture(scope="module")
 def onnx_file(model: Any, tmp_path_factory: Any) -> Path:
     path = tmp_path_factory.mktemp("condinst") / "model.onnx"
-    stride = model.mask_head.out_stride
-    metadata = Metadata("instances", NAMES, model.selection.max_detections, 0.05, stride)
-    return write_onnx(condinst_program(model), path, metadata, SIZES[0])
+    export(condinst_program(model), condinst_metadata(model), "onnx", path)
+    return path
 
 
 @pytest.mark.parametrize("centerness_first", [False, True])
@@ -109,3 +109,23 @@ def test_onnx_runtime_at_several_sizes(onnx_file: Path, model: Any, size: Any) -
     assert len(expected) > 10
     found = ExportedModel(onnx_file, array_format="RGB")(as_array(given))
     assert_nearly_same(found, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_openvino_at_several_sizes(onnx_file: Path, model: Any, size: Any) -> None:
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(onnx_file, "CPU", options)
+    given = image("b", *size)
+    outputs = list(compiled(as_array(given)).values())
+    found = result_of(outputs, size, model.mask_head.out_stride)
+    assert_nearly_same(found, eager(model, given))
+
+
+def test_a_trace_of_the_program_is_open_as_well(model: Any) -> None:
+    program = condinst_program(model)
+    with torch.no_grad():
+        traced = torch.jit.trace(program, (pixels(image("a")),), check_trace=False)
+        for size in SIZES:
+            given = image("b", *size)
+            found = result_of(traced(pixels(given)), size, model.mask_head.out_stride)
+            assert_same(found, eager(model, given))
