@@ -18,14 +18,14 @@ assert VERSION is not None
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # Prediction on videos and cameras. The headless build needs no display.
 VIDEO = ["opencv-python-headless"]
-# OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
-# tested; from this version on it does so without the package wheel. pytest-xdist: one test process
-# per core. supervision: what it makes of predictions is tested with itself, for its own reader of
-# Detectron2's results may change; nothing else needs it.
 # Exported models run with it, without torch; see projects_ext/deploy.
 DEPLOY = ["onnxruntime"]
 # What writes exported models, and what --verify runs them with.
 EXPORT = ["onnx", "onnxscript", *DEPLOY, "openvino"]
+# OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
+# tested; from this version on it does so without the package wheel. pytest-xdist: one test process
+# per core. supervision: what it makes of predictions is tested with itself, for its own reader of
+# Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT]
 TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-from torch import nn
-
 from detectron2.data import DatasetMapper
 from detectron2.modeling import GeneralizedRCNN
 from projects_ext.condinst import CondInst
@@ -40,7 +38,7 @@ def limit_detections(model: Any, count: int) -> None:
         setattr(part, DETECTIONS, count)
 
 
-def program_of(predictor: Predictor) -> tuple[nn.Module, Metadata]:
+def program_of(predictor: Predictor) -> tuple[Any, Metadata]:
     """A predictor's model as a program from an image (H, W, 3) to results at its size.
 
     Args:
@@ -85,7 +83,8 @@ def program_of(predictor: Predictor) -> tuple[nn.Module, Metadata]:
 
 
 def _preprocessing(predictor: Predictor, divisibility: int) -> Preprocessing:
-    mapper, model = predictor.mapper, predictor.model
+    mapper: Any = predictor.mapper
+    model: Any = predictor.model
     if not isinstance(mapper, DatasetMapper):
         raise UserError(
             f"the config's dataloader.test.mapper is a {type(mapper).__name__}: exported are "

@@ -41,7 +41,7 @@ class FixedProposals(nn.Module):
         maps: Sequence[Tensor] = [features[name] for name in self.rpn.in_features]
         anchors = [level.tensor for level in self.rpn.anchor_generator(maps)]
         levels = zip(anchors, *self.rpn.rpn_head(maps), strict=True)
-        found = [self._level(*level, size) for level in levels]
+        found = [self._level(boxes, logits, deltas, size) for boxes, logits, deltas in levels]
         boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
         best, order = scores.topk(min(self.after, self.before * len(found)))
         return boxes.index_select(0, order), best > LOWEST

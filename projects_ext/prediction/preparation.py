@@ -130,6 +130,11 @@ class Preparation:
             raise
         except _UNREADABLE as error:
             raise _unreadable(what, path, error) from error
+        except (ValueError, RuntimeError) as error:
+            # Some of Pillow's decoders raise these for damaged files; so may a mapper's own code.
+            if _can_be_decoded(path):
+                raise
+            raise _unreadable(what, path, error) from error
         return {"file_name": path, **self._augmented(array)}
 
     def _from_pil(self, image: Image.Image) -> np.ndarray:
@@ -163,6 +168,15 @@ class Preparation:
             return turned
         rgb = array if self._order == "RGB" else turned
         return detection_utils.convert_PIL_to_numpy(Image.fromarray(rgb), wanted)
+
+
+def _can_be_decoded(path: str) -> bool:
+    try:
+        with PathManager.open(path, "rb") as file, Image.open(file) as image:
+            image.load()
+    except (*_UNREADABLE, ValueError, RuntimeError):
+        return False
+    return True
 
 
 def _unreadable(what: str, path: str, error: Exception) -> UserError:
