@@ -15,6 +15,7 @@ from .roi_heads import ROI_HEADS_REGISTRY, ROIHeads, StandardROIHeads, build_roi
 from .roi_heads.box_head import ROI_BOX_HEAD_REGISTRY, build_box_head
 from .roi_heads.fast_rcnn import FastRCNNOutputLayers
 from .roi_heads.mask_head import ROI_MASK_HEAD_REGISTRY, BaseMaskRCNNHead, build_mask_head
+from .test_time_augmentation import DatasetMapperTTA, GeneralizedRCNNWithTTA
 
 __all__ = [
     "ANCHOR_GENERATOR_REGISTRY",
@@ -30,8 +31,10 @@ __all__ = [
     "SEM_SEG_HEADS_REGISTRY",
     "Backbone",
     "BaseMaskRCNNHead",
+    "DatasetMapperTTA",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",
+    "GeneralizedRCNNWithTTA",
     "ProposalNetwork",
     "ROIHeads",
     "ResNet",
