@@ -9,6 +9,7 @@ from .coco import (
     register_coco_instances,
 )
 from .coco_panoptic import register_coco_panoptic, register_coco_panoptic_separated
+from .pascal_voc import load_voc_instances, register_pascal_voc
 
 __all__ = [
     "builtin",
@@ -16,7 +17,9 @@ __all__ = [
     "convert_to_coco_json",
     "load_coco_json",
     "load_sem_seg",
+    "load_voc_instances",
     "register_coco_instances",
     "register_coco_panoptic",
     "register_coco_panoptic_separated",
+    "register_pascal_voc",
 ]

@@ -13,6 +13,7 @@ from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from .builtin_meta import _get_builtin_metadata
 from .cityscapes import load_cityscapes_instances, load_cityscapes_semantic
 from .coco import load_sem_seg, register_coco_instances
+from .pascal_voc import register_pascal_voc
 
 # Name: (folder of the images, annotation file), below coco/.
 _COCO_SPLITS = {
@@ -80,7 +81,17 @@ def register_all_ade20k(root: str) -> None:
         )
 
 
+def register_all_pascal_voc(root: str) -> None:
+    """Register PASCAL VOC's boxes, expected in ``root/VOC2007`` and ``root/VOC2012``."""
+    for year, splits in ((2007, "train val trainval test"), (2012, "train val trainval")):
+        for split in splits.split():
+            name = f"voc_{year}_{split}"
+            register_pascal_voc(name, os.path.join(root, f"VOC{year}"), split, year)
+            MetadataCatalog.get(name).evaluator_type = "pascal_voc"
+
+
 _root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 register_all_coco(_root)
 register_all_cityscapes(_root)
 register_all_ade20k(_root)
+register_all_pascal_voc(_root)
