@@ -51,6 +51,6 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["detectron2", "detectron2.*"]),
-    package_data={"detectron2": ["py.typed"]},
+    package_data={"detectron2": ["py.typed", "data/datasets/*.txt"]},
     install_requires=REQUIREMENTS,
 )

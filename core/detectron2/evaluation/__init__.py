@@ -11,6 +11,7 @@ from detectron2.evaluation.evaluator import (
     inference_context,
     inference_on_dataset,
 )
+from detectron2.evaluation.lvis_evaluation import LVISEvaluator
 from detectron2.evaluation.pascal_voc_evaluation import PascalVOCDetectionEvaluator
 from detectron2.evaluation.sem_seg_evaluation import SemSegEvaluator
 from detectron2.evaluation.testing import print_csv_format, verify_results
@@ -21,6 +22,7 @@ __all__ = [
     "CityscapesSemSegEvaluator",
     "DatasetEvaluator",
     "DatasetEvaluators",
+    "LVISEvaluator",
     "PascalVOCDetectionEvaluator",
     "SemSegEvaluator",
     "inference_context",

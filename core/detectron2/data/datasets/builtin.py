@@ -13,6 +13,7 @@ from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from .builtin_meta import _get_builtin_metadata
 from .cityscapes import load_cityscapes_instances, load_cityscapes_semantic
 from .coco import load_sem_seg, register_coco_instances
+from .lvis import get_lvis_instances_meta, register_lvis_instances
 from .pascal_voc import register_pascal_voc
 
 # Name: (folder of the images, annotation file), below coco/.
@@ -26,6 +27,20 @@ _COCO_SPLITS = {
     "coco_2017_test": ("test2017", "image_info_test2017"),
     "coco_2017_test-dev": ("test2017", "image_info_test-dev2017"),
     "coco_2017_val_100": ("val2017", "instances_val2017_100"),
+}
+
+# Name: annotation file, below lvis/. The images are COCO's.
+_LVIS_SPLITS = {
+    "lvis_v1_train": "lvis_v1_train",
+    "lvis_v1_val": "lvis_v1_val",
+    "lvis_v1_test_dev": "lvis_v1_image_info_test_dev",
+    "lvis_v1_test_challenge": "lvis_v1_image_info_test_challenge",
+    "lvis_v0.5_train": "lvis_v0.5_train",
+    "lvis_v0.5_val": "lvis_v0.5_val",
+    "lvis_v0.5_val_rand_100": "lvis_v0.5_val_rand_100",
+    "lvis_v0.5_test": "lvis_v0.5_image_info_test",
+    "lvis_v0.5_train_cocofied": "lvis_v0.5_train_cocofied",
+    "lvis_v0.5_val_cocofied": "lvis_v0.5_val_cocofied",
 }
 
 
@@ -81,6 +96,14 @@ def register_all_ade20k(root: str) -> None:
         )
 
 
+def register_all_lvis(root: str) -> None:
+    """Register LVIS, expected in ``root/lvis``, on the images in ``root/coco``."""
+    for name, json_name in _LVIS_SPLITS.items():
+        json_file = os.path.join(root, "lvis", f"{json_name}.json")
+        images = os.path.join(root, "coco", "")
+        register_lvis_instances(name, get_lvis_instances_meta(name), json_file, images)
+
+
 def register_all_pascal_voc(root: str) -> None:
     """Register PASCAL VOC's boxes, expected in ``root/VOC2007`` and ``root/VOC2012``."""
     for year, splits in ((2007, "train val trainval test"), (2012, "train val trainval")):
@@ -94,4 +117,5 @@ _root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 register_all_coco(_root)
 register_all_cityscapes(_root)
 register_all_ade20k(_root)
+register_all_lvis(_root)
 register_all_pascal_voc(_root)

@@ -85,7 +85,8 @@ def load_coco_json(
     return dicts
 
 
-def _read_coco(json_file: str) -> dict[str, Any]:
+def _read_json(json_file: str, lists: Sequence[str]) -> dict[str, Any]:
+    """The content of an annotation file that has these lists."""
     path = PathManager.get_local_path(json_file)
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -97,8 +98,14 @@ def _read_coco(json_file: str) -> dict[str, Any]:
             content = json.load(file)
         except ValueError as error:
             raise ValueError(f"{json_file} is not a valid json file: {error}") from error
-    if not isinstance(content, dict) or "images" not in content:
-        raise ValueError(f"{json_file} has no list 'images': it is not a COCO instances file.")
+    for name in lists:
+        if not isinstance(content, dict) or name not in content:
+            raise ValueError(f"{json_file} has no list '{name}': it is not a COCO instances file.")
+    return content
+
+
+def _read_coco(json_file: str) -> dict[str, Any]:
+    content = _read_json(json_file, ("images",))
     for image in content["images"]:
         missing = {"id", "file_name", "height", "width"} - image.keys()
         if missing:
