@@ -246,8 +246,8 @@ def test_labels_do_not_cover_each_other(image):
 @pytest.mark.core_only(reason="upstream has these")
 def test_what_is_left_out_says_so(image):
     visualizer = Visualizer(image)
-    with pytest.raises(AttributeError, match="draws no panoptic segmentation"):
-        visualizer.draw_panoptic_seg(None, None)
+    with pytest.raises(AttributeError, match="draws no keypoints"):
+        visualizer.draw_and_connect_keypoints(None)
     assert not hasattr(visualizer, "overlay_rotated_instances")
     with pytest.raises(NotImplementedError, match="keypoints"):
         visualizer.overlay_instances(boxes=np.zeros((1, 4)), keypoints=np.zeros((1, 1, 3)))
