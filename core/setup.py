@@ -51,6 +51,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["detectron2", "detectron2.*"]),
-    package_data={"detectron2": ["py.typed", "data/datasets/*.txt"]},
+    package_data={
+        "detectron2": [
+            "py.typed",
+            "data/datasets/*.txt",
+            "model_zoo/*.txt",
+            "model_zoo/configs/*.yaml",
+            "model_zoo/configs/*/*.yaml",
+        ]
+    },
     install_requires=REQUIREMENTS,
 )
