@@ -13,18 +13,22 @@ from PIL import Image
 from .augmentation import AugInput, Augmentation, _as_augmentation
 from .color_augmentation import RandomBrightness, RandomContrast, RandomLighting, RandomSaturation
 from .crop_augmentation import FixedSizeCrop, RandomCrop, RandomCrop_CategoryAreaConstraint
+from .geometric_augmentation import MinIoURandomCrop, RandomExtent, RandomRotation
 from .transform import ResizeTransform
 
 __all__ = [
     "FixedSizeCrop",
+    "MinIoURandomCrop",
     "RandomApply",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
     "RandomCrop_CategoryAreaConstraint",
+    "RandomExtent",
     "RandomFlip",
     "RandomLighting",
     "RandomResize",
+    "RandomRotation",
     "RandomSaturation",
     "Resize",
     "ResizeScale",
