@@ -12,7 +12,9 @@ from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 
 from .builtin_meta import _get_builtin_metadata
 from .cityscapes import load_cityscapes_instances, load_cityscapes_semantic
+from .cityscapes_panoptic import register_all_cityscapes_panoptic
 from .coco import load_sem_seg, register_coco_instances
+from .coco_panoptic import register_coco_panoptic, register_coco_panoptic_separated
 from .lvis import get_lvis_instances_meta, register_lvis_instances
 from .pascal_voc import register_pascal_voc
 
@@ -51,6 +53,28 @@ def register_all_coco(root: str) -> None:
         json_file = os.path.join(base, "annotations", f"{json_name}.json")
         meta = _get_builtin_metadata("coco")
         register_coco_instances(name, meta, json_file, os.path.join(base, images))
+    for split in ("train", "val", "val_100"):
+        _register_coco_panoptic(base, split)
+
+
+def _register_coco_panoptic(base: str, split: str) -> None:
+    """A part of COCO 2017 with stuff: in one numbering, and with things and stuff apart."""
+    name = f"coco_2017_{split}_panoptic"
+    instances = MetadataCatalog.get(f"coco_2017_{split}")
+    part, _, rest = split.partition("_")
+    suffix = f"{part}2017_{rest}" if rest else f"{part}2017"
+    roots = (instances.image_root, os.path.join(base, f"panoptic_{suffix}"))
+    panoptic_json = os.path.join(base, "annotations", f"panoptic_{suffix}.json")
+    register_coco_panoptic_separated(
+        name,
+        _get_builtin_metadata("coco_panoptic_separated"),
+        *roots,
+        panoptic_json,
+        os.path.join(base, f"panoptic_stuff_{suffix}"),
+        instances.json_file,
+    )
+    standard = _get_builtin_metadata("coco_panoptic_standard")
+    register_coco_panoptic(name, standard, *roots, panoptic_json, instances.json_file)
 
 
 def register_all_cityscapes(root: str) -> None:
@@ -116,6 +140,7 @@ def register_all_pascal_voc(root: str) -> None:
 _root = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 register_all_coco(_root)
 register_all_cityscapes(_root)
+register_all_cityscapes_panoptic(_root)
 register_all_ade20k(_root)
 register_all_lvis(_root)
 register_all_pascal_voc(_root)
