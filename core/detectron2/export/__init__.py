@@ -1,0 +1,5 @@
+"""What tracing needs: models on plain tensors."""
+
+from .flatten import TracingAdapter
+
+__all__ = ["TracingAdapter"]
