@@ -1,0 +1,7 @@
+"""RoIAlign of rotated boxes, left out: see ``detectron2.utils.unavailable``."""
+
+from detectron2.layers.wrappers import disable_torch_compiler  # noqa: F401
+from detectron2.utils.unavailable import unavailable
+
+_NAMES = "ROIAlignRotated _ROIAlignRotated"
+(ROIAlignRotated, _ROIAlignRotated) = unavailable(__name__, "rotated boxes", _NAMES)

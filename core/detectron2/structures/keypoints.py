@@ -1,0 +1,8 @@
+"""Keypoints of instances, left out: see ``detectron2.utils.unavailable``."""
+
+from detectron2.utils.unavailable import unavailable
+
+_NAMES = "Keypoints _keypoints_to_heatmap heatmaps_to_keypoints"
+(Keypoints, _keypoints_to_heatmap, heatmaps_to_keypoints) = unavailable(
+    __name__, "keypoints", _NAMES
+)
