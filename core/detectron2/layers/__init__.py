@@ -1,5 +1,6 @@
 """Building blocks of networks and tensor operations that know nothing about detectors."""
 
+from .aspp import ASPP
 from .batch_norm import (
     CycleBatchNormList,
     FrozenBatchNorm2d,
@@ -29,6 +30,7 @@ from .wrappers import (
 )
 
 __all__ = [
+    "ASPP",
     "BatchNorm2d",
     "CNNBlockBase",
     "Conv2d",

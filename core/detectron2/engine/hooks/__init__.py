@@ -5,10 +5,12 @@ from .callbacks import CallbackHook
 from .callbacks import TrainerCallback as TrainerCallback
 from .checkpoints import BestCheckpointer, PeriodicCheckpointer
 from .evaluation import EvalHook, PreciseBN
+from .profiling import AutogradProfiler, TorchProfiler
 from .schedule import LRScheduler
 from .timing import IterationTimer, PeriodicWriter
 
 __all__ = [
+    "AutogradProfiler",
     "BestCheckpointer",
     "CallbackHook",
     "EvalHook",
@@ -17,4 +19,5 @@ __all__ = [
     "PeriodicCheckpointer",
     "PeriodicWriter",
     "PreciseBN",
+    "TorchProfiler",
 ]
