@@ -6,6 +6,10 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
+from . import defaults
+
 __all__ = ["downgrade_config", "upgrade_config"]
 
 CONFIG_VERSION = 2
@@ -134,3 +138,13 @@ def guess_version(cfg: Any, filename: str) -> int:
         "Config '%s' has no VERSION, and its keys are those of version 1.", filename
     )
     return 1
+
+
+(ConverterV1, ConverterV2, _RenameConverter) = unavailable(
+    __name__, INTERNALS, "ConverterV1", "ConverterV2", "_RenameConverter"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Upstream's ``_C`` and ``CN``."""
+    return getattr(defaults, name)

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from yacs.config import CfgNode as _PlainNode
 from yaml.constructor import ConstructorError
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 from ..utils.file_io import PathManager
 from ._yaml import with_line
 from .compat import CONFIG_VERSION, guess_version, upgrade_values
@@ -86,6 +88,9 @@ class CfgNode(_CfgNode):
         return super().dump(*args, **kwargs)
 
 
+_C = CfgNode(copy.deepcopy(DEFAULTS))
+"""What ``get_cfg`` copies. Projects add their keys' defaults to it."""
+
 global_cfg = CfgNode()
 """The values that ``set_global_cfg`` has last been given."""
 
@@ -98,7 +103,7 @@ def set_global_cfg(cfg: CfgNode) -> None:
 
 def get_cfg() -> CfgNode:
     """A new configuration with every key at its default; see ``defaults.py``."""
-    return CfgNode(copy.deepcopy(DEFAULTS))
+    return _C.clone()
 
 
 def _is_config(value: Any) -> bool:
@@ -201,3 +206,6 @@ def configurable(
         return _configurable_function(function, translation)
 
     return decorate
+
+
+_get_args_from_config = unavailable(__name__, INTERNALS, "_get_args_from_config")

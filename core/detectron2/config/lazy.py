@@ -16,9 +16,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf, SCMode
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 from ..utils.file_io import PathManager
 from ..utils.registry import _convert_target_to_string, locate
-from ._loader import cast_to_config, run_config_file
+from ._loader import PACKAGE, cast_to_config, run_config_file
+from ._loader import cast_to_config as _cast_to_config  # noqa: F401
 from ._python_text import assignments, expression
 from ._yaml import load_saved, with_line
 
@@ -264,3 +267,14 @@ class LazyConfig:
         if isinstance(content, dict) and "_target_" not in content:
             return "".join(f"{line}\n" for line in assignments(content, prefix))
         return f"{prefix}{expression(content)}\n"
+
+
+(_patch_import, _validate_py_syntax, _visit_dict_config, _random_package_name) = unavailable(
+    __name__,
+    INTERNALS,
+    "_patch_import",
+    "_validate_py_syntax",
+    "_visit_dict_config",
+    "_random_package_name",
+)
+_CFG_PACKAGE_NAME = PACKAGE

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import trange
 
 from detectron2.utils import comm
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .build import build_batch_data_loader
 from .common import DatasetFromList, MapDataset
@@ -151,3 +152,6 @@ class DataLoaderBenchmark:
         marks = zip(PERCENTILES, np.percentile(times, PERCENTILES, method="nearest"), strict=True)
         spread = ", ".join(f"p{percent}={seconds:.2g}s" for percent, seconds in marks)
         logger.info(f"{title}: avg={1 / average:.1f} it/s, {spread}.")
+
+
+_EmptyMapDataset = unavailable(__name__, INTERNALS, "_EmptyMapDataset")

@@ -16,14 +16,19 @@ from detectron2.evaluation.pascal_voc_evaluation import PascalVOCDetectionEvalua
 from detectron2.evaluation.sem_seg_evaluation import SemSegEvaluator
 from detectron2.evaluation.testing import print_csv_format, verify_results
 
+from .panoptic_evaluation import COCOPanopticEvaluator
+from .rotated_coco_evaluation import RotatedCOCOEvaluator
+
 __all__ = [
     "COCOEvaluator",
+    "COCOPanopticEvaluator",
     "CityscapesInstanceEvaluator",
     "CityscapesSemSegEvaluator",
     "DatasetEvaluator",
     "DatasetEvaluators",
     "LVISEvaluator",
     "PascalVOCDetectionEvaluator",
+    "RotatedCOCOEvaluator",
     "SemSegEvaluator",
     "inference_context",
     "inference_on_dataset",

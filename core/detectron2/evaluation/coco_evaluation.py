@@ -28,10 +28,13 @@ from detectron2.evaluation._coco_results import (
     instances_to_coco_json,
 )
 from detectron2.evaluation.evaluator import DatasetEvaluator
+from detectron2.evaluation.fast_eval_api import COCOeval_opt  # noqa: F401
 from detectron2.structures import BoxMode
+from detectron2.structures.boxes import Boxes, pairwise_iou  # noqa: F401
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 TASKS = ("bbox", "segm")
 
@@ -296,3 +299,8 @@ class COCOEvaluator(DatasetEvaluator):
         self._logger.info(f"Per-category {iou_type} AP: \n" + _columns(by_class))
         results.update((f"AP-{name}", value) for name, value in by_class.items())
         return results
+
+
+_evaluate_box_proposals = unavailable(__name__, INTERNALS, "_evaluate_box_proposals")
+
+COCOevalMaxDets = unavailable(__name__, INTERNALS, "COCOevalMaxDets")

@@ -15,9 +15,15 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation._coco_files import load_ground_truth
-from detectron2.evaluation.coco_evaluation import COCOEvaluator
+from detectron2.evaluation.coco_evaluation import (
+    COCOEvaluator,
+    instances_to_coco_json,  # noqa: F401
+)
+from detectron2.evaluation.evaluator import DatasetEvaluator  # noqa: F401
+from detectron2.structures.boxes import Boxes, BoxMode, pairwise_iou  # noqa: F401
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf")
 MAX_DETECTIONS = 300  # LVIS's own limit of detections per image
@@ -169,3 +175,6 @@ def _evaluate_predictions_on_lvis(
     }
     logger.info(f"Evaluation results for {iou_type}: \n" + create_small_table(results))
     return results
+
+
+_evaluate_box_proposals = unavailable(__name__, INTERNALS, "_evaluate_box_proposals")

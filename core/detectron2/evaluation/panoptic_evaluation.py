@@ -4,7 +4,6 @@ from detectron2.data.catalog import MetadataCatalog  # noqa: F401
 from detectron2.evaluation.evaluator import DatasetEvaluator  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "COCOPanopticEvaluator _print_panoptic_results"
 (COCOPanopticEvaluator, _print_panoptic_results) = unavailable(
-    __name__, "panoptic segmentation", _NAMES
+    __name__, "panoptic segmentation", "COCOPanopticEvaluator", "_print_panoptic_results"
 )

@@ -5,5 +5,6 @@ from detectron2.structures.boxes import BoxMode  # noqa: F401
 from detectron2.structures.rotated_boxes import RotatedBoxes, pairwise_iou_rotated  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "RotatedCOCOEvaluator RotatedCOCOeval"
-(RotatedCOCOEvaluator, RotatedCOCOeval) = unavailable(__name__, "rotated boxes", _NAMES)
+(RotatedCOCOEvaluator, RotatedCOCOeval) = unavailable(
+    __name__, "rotated boxes", "RotatedCOCOEvaluator", "RotatedCOCOeval"
+)

@@ -2,12 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "Caffe2Boxes InstancesList Caffe2Compatible Caffe2RPN Caffe2ROIPooler "
-    "caffe2_fast_rcnn_outputs_inference Caffe2FastRCNNOutputsInference "
-    "caffe2_mask_rcnn_inference Caffe2MaskRCNNInference caffe2_keypoint_rcnn_inference "
-    "Caffe2KeypointRCNNInference"
-)
 (
     Caffe2Boxes,
     InstancesList,
@@ -20,4 +14,18 @@ _NAMES = (
     Caffe2MaskRCNNInference,
     caffe2_keypoint_rcnn_inference,
     Caffe2KeypointRCNNInference,
-) = unavailable(__name__, "Caffe2 export", _NAMES)
+) = unavailable(
+    __name__,
+    "Caffe2 export",
+    "Caffe2Boxes",
+    "InstancesList",
+    "Caffe2Compatible",
+    "Caffe2RPN",
+    "Caffe2ROIPooler",
+    "caffe2_fast_rcnn_outputs_inference",
+    "Caffe2FastRCNNOutputsInference",
+    "caffe2_mask_rcnn_inference",
+    "Caffe2MaskRCNNInference",
+    "caffe2_keypoint_rcnn_inference",
+    "Caffe2KeypointRCNNInference",
+)

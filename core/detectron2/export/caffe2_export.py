@@ -2,7 +2,10 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "export_onnx_model export_caffe2_detection_model run_and_save_graph"
 (export_onnx_model, export_caffe2_detection_model, run_and_save_graph) = unavailable(
-    __name__, "Caffe2 export", _NAMES
+    __name__,
+    "Caffe2 export",
+    "export_onnx_model",
+    "export_caffe2_detection_model",
+    "run_and_save_graph",
 )

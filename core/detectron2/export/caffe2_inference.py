@@ -2,5 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "ProtobufModel ProtobufDetectionModel"
-(ProtobufModel, ProtobufDetectionModel) = unavailable(__name__, "Caffe2 export", _NAMES)
+(ProtobufModel, ProtobufDetectionModel) = unavailable(
+    __name__, "Caffe2 export", "ProtobufModel", "ProtobufDetectionModel"
+)

@@ -2,10 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "assemble_rcnn_outputs_by_name set_caffe2_compatible_tensor_mode "
-    "convert_batched_inputs_to_c2_format Caffe2MetaArch Caffe2GeneralizedRCNN Caffe2RetinaNet"
-)
 (
     assemble_rcnn_outputs_by_name,
     set_caffe2_compatible_tensor_mode,
@@ -13,4 +9,13 @@ _NAMES = (
     Caffe2MetaArch,
     Caffe2GeneralizedRCNN,
     Caffe2RetinaNet,
-) = unavailable(__name__, "Caffe2 export", _NAMES)
+) = unavailable(
+    __name__,
+    "Caffe2 export",
+    "assemble_rcnn_outputs_by_name",
+    "set_caffe2_compatible_tensor_mode",
+    "convert_batched_inputs_to_c2_format",
+    "Caffe2MetaArch",
+    "Caffe2GeneralizedRCNN",
+    "Caffe2RetinaNet",
+)

@@ -2,11 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "GenericMixin Caffe2CompatibleConverter patch patch_generalized_rcnn "
-    "mock_fastrcnn_outputs_inference mock_mask_rcnn_inference mock_keypoint_rcnn_inference "
-    "ROIHeadsPatcher"
-)
 (
     GenericMixin,
     Caffe2CompatibleConverter,
@@ -16,4 +11,15 @@ _NAMES = (
     mock_mask_rcnn_inference,
     mock_keypoint_rcnn_inference,
     ROIHeadsPatcher,
-) = unavailable(__name__, "Caffe2 export", _NAMES)
+) = unavailable(
+    __name__,
+    "Caffe2 export",
+    "GenericMixin",
+    "Caffe2CompatibleConverter",
+    "patch",
+    "patch_generalized_rcnn",
+    "mock_fastrcnn_outputs_inference",
+    "mock_mask_rcnn_inference",
+    "mock_keypoint_rcnn_inference",
+    "ROIHeadsPatcher",
+)

@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from detectron2.structures import Boxes, Instances, ROIMasks
+from detectron2.utils.registry import _convert_target_to_string, locate  # noqa: F401
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
+from .torchscript_patch import patch_builtin_len  # noqa: F401
 
 __all__ = ["Schema", "TracingAdapter", "flatten_to_tuple"]
 
@@ -180,3 +184,17 @@ class TracingAdapter(nn.Module):
             return self.outputs_schema(traced_model(*flatten_to_tuple(args)[0]))
 
         return call
+
+
+(DictSchema, IdentitySchema, InstancesSchema, ListSchema, TensorWrapSchema, TupleSchema) = (
+    unavailable(
+        __name__,
+        INTERNALS,
+        "DictSchema",
+        "IdentitySchema",
+        "InstancesSchema",
+        "ListSchema",
+        "TensorWrapSchema",
+        "TupleSchema",
+    )
+)

@@ -4,6 +4,9 @@ import torch
 from torchvision import ops
 from torchvision.ops import nms
 
+from detectron2.layers.wrappers import disable_torch_compiler  # noqa: F401
+from detectron2.utils.unavailable import unavailable
+
 __all__ = ["batched_nms", "nms"]
 
 
@@ -28,3 +31,8 @@ def batched_nms(
         raise ValueError(f"batched_nms expects boxes of shape (N, 4), got {tuple(boxes.shape)}")
     # float32: groups are kept apart by offsets, which half precision could not represent.
     return ops.batched_nms(boxes.float(), scores.float(), idxs, iou_threshold)
+
+
+(batched_nms_rotated, nms_rotated) = unavailable(
+    __name__, "rotated boxes", "batched_nms_rotated", "nms_rotated"
+)

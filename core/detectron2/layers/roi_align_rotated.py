@@ -3,5 +3,6 @@
 from detectron2.layers.wrappers import disable_torch_compiler  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "ROIAlignRotated _ROIAlignRotated"
-(ROIAlignRotated, _ROIAlignRotated) = unavailable(__name__, "rotated boxes", _NAMES)
+(ROIAlignRotated, _ROIAlignRotated, roi_align_rotated) = unavailable(
+    __name__, "rotated boxes", "ROIAlignRotated", "_ROIAlignRotated", "roi_align_rotated"
+)

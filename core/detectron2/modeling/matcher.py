@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
+
 
 class Matcher:
     """Match every prediction to its best ground truth and label it by how good that is.

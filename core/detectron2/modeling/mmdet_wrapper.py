@@ -9,7 +9,12 @@ from detectron2.structures.masks import BitMasks  # noqa: F401
 from detectron2.utils.events import get_event_storage  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "MMDetBackbone MMDetDetector _convert_mmdet_result _parse_losses _to_container"
 (MMDetBackbone, MMDetDetector, _convert_mmdet_result, _parse_losses, _to_container) = unavailable(
-    __name__, "mmdetection's models", _NAMES
+    __name__,
+    "mmdetection's models",
+    "MMDetBackbone",
+    "MMDetDetector",
+    "_convert_mmdet_result",
+    "_parse_losses",
+    "_to_container",
 )

@@ -17,6 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import read_image
+from detectron2.data.transforms.augmentation import apply_augmentations  # noqa: F401
+from detectron2.data.transforms.augmentation_impl import RandomFlip, ResizeShortestEdge  # noqa: F401
+from detectron2.data.transforms.transform import ResizeTransform  # noqa: F401
 from detectron2.structures import Boxes, Instances
 
 from .meta_arch.rcnn import GeneralizedRCNN

@@ -5,6 +5,9 @@ from typing import Any
 
 import torch
 
+from detectron2.layers.wrappers import move_device_like, shapes_to_tensor  # noqa: F401
+from detectron2.utils.torch_version_utils import min_torch_version  # noqa: F401
+
 
 class ImageList:
     """A batch whose images were padded on the right and at the bottom to one size.

@@ -2,7 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "Keypoints _keypoints_to_heatmap heatmaps_to_keypoints"
 (Keypoints, _keypoints_to_heatmap, heatmaps_to_keypoints) = unavailable(
-    __name__, "keypoints", _NAMES
+    __name__, "keypoints", "Keypoints", "_keypoints_to_heatmap", "heatmaps_to_keypoints"
 )

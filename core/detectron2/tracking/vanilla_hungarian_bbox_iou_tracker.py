@@ -1,6 +1,7 @@
 """Tracking by assignment of overlaps, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.config.config import CfgNode_, configurable  # noqa: F401
+from detectron2.config.config import CfgNode as CfgNode_  # noqa: F401
+from detectron2.config.config import configurable  # noqa: F401
 from detectron2.structures.boxes import pairwise_iou  # noqa: F401
 from detectron2.structures.instances import Instances  # noqa: F401
 from detectron2.tracking.base_tracker import TRACKER_HEADS_REGISTRY

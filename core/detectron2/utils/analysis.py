@@ -12,6 +12,7 @@ from fvcore.nn import parameter_count_table as _parameter_count_table
 from torch import nn
 
 from detectron2.export import TracingAdapter
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = [
     "FlopCountAnalysis",
@@ -120,3 +121,8 @@ def find_unused_parameters(model: nn.Module, inputs: Any) -> list[str]:
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     model.zero_grad(set_to_none=True)
     return unused
+
+
+_wrapper_count_operators = unavailable(__name__, INTERNALS, "_wrapper_count_operators")
+
+FLOPS_MODE, ACTIVATIONS_MODE = "flops", "activations"

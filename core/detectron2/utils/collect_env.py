@@ -11,6 +11,7 @@ import torch
 from tabulate import tabulate
 
 import detectron2
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["collect_env_info"]
 
@@ -88,6 +89,25 @@ def collect_env_info() -> str:
     rows.append(("Missing", ", ".join(missing) or "nothing"))
     rows.append(("$DETECTRON2_DATASETS", os.environ.get("DETECTRON2_DATASETS", "not set")))
     return tabulate(rows, disable_numparse=True)
+
+
+(
+    _test_nccl_worker,
+    collect_torch_env,
+    detect_compute_compatibility,
+    get_env_module,
+    test_nccl_ops,
+    main,
+) = unavailable(
+    __name__,
+    INTERNALS,
+    "_test_nccl_worker",
+    "collect_torch_env",
+    "detect_compute_compatibility",
+    "get_env_module",
+    "test_nccl_ops",
+    "main",
+)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ INTERNALS = "internals of upstream"
 
 REMEDIES = {
     "rotated boxes": f"use boxes without an angle, or {UPSTREAM}",
-    "keypoints": f"leave keypoints out of data and config (MODEL.KEYPOINT_ON: False), or {UPSTREAM}",
+    "keypoints": f"leave them out of the data and set MODEL.KEYPOINT_ON: False, or {UPSTREAM}",
+    "LVIS's tables": f"read the categories from the annotation file, or {UPSTREAM}",
     "tracking": f"use a library for tracking on its detections, or {UPSTREAM}",
     "panoptic segmentation": f"train GeneralizedRCNN and SemanticSegmentor apart, or {UPSTREAM}",
     "C4 models": f"use a config with FPN or DC5 in its name, or {UPSTREAM}",
@@ -55,6 +56,12 @@ class _Refusing(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse(cls.__name__, cls._feature)
 
+    def __iter__(cls) -> NoReturn:  # of a table
+        _refuse(cls.__name__, cls._feature)
+
+    def __getitem__(cls, key: Any) -> NoReturn:
+        _refuse(cls.__name__, cls._feature)
+
     def __getattr__(cls, name: str) -> NoReturn:
         if name.startswith("__"):  # Python asks for many optional ones
             raise AttributeError(f"type object '{cls.__name__}' has no attribute '{name}'")
@@ -89,13 +96,13 @@ def _refusing_class(module: str, feature: str, name: str) -> Any:
     return _Refusing(name, (Unavailable,), content)
 
 
-def unavailable(module: str, feature: str, names: str) -> Any:
+def unavailable(module: str, feature: str, *names: str) -> Any:
     """Stand-ins for classes and functions of Detectron2 that are left out.
 
     Args:
         module: ``__name__`` of the module that has them.
         feature: what they belong to, a key of ``REMEDIES``.
-        names: separated by spaces; a capital first letter makes a class.
+        names: one with a capital first letter makes a class.
 
     Returns:
         One stand-in, or a list of them in the order of ``names``.
@@ -104,6 +111,6 @@ def unavailable(module: str, feature: str, names: str) -> Any:
         (_refusing_class if name.lstrip("_")[0].isupper() else _refusing_function)(
             module, feature, name
         )
-        for name in names.split()
+        for name in names
     ]
     return made[0] if len(made) == 1 else made

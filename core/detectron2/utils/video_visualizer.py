@@ -10,8 +10,17 @@ from pycocotools import mask as mask_util
 from detectron2.structures import Instances
 from detectron2.utils._drawing import VisImage
 from detectron2.utils._panoptic import PanopticPrediction, draw_panoptic
-from detectron2.utils.colormap import colormap, random_color
-from detectron2.utils.visualizer import ColorMode, Visualizer, _create_text_labels
+from detectron2.utils.colormap import (
+    colormap,
+    random_color,
+    random_colors,  # noqa: F401
+)
+from detectron2.utils.visualizer import (
+    ColorMode,
+    Visualizer,
+    _create_text_labels,
+    _PanopticPrediction,  # noqa: F401
+)
 
 MIN_OVERLAP = 0.5  # of an object with itself in the next frame
 FRAMES_TO_LIVE = 8  # so long a colour waits for an object that the detector has lost

@@ -10,6 +10,8 @@ from PIL import Image
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
+from detectron2.structures.keypoints import Keypoints  # noqa: F401
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
 from detectron2.utils._drawing import Color, Rect, VisImage
 from detectron2.utils._masks import GenericMask
 from detectron2.utils._panoptic import PanopticPrediction, draw_panoptic, rgb_to_id
@@ -313,3 +315,8 @@ class Visualizer(ShapeDrawer):
         elif isinstance(masks, torch.Tensor):
             masks = masks.cpu()
         return [m if isinstance(m, GenericMask) else GenericMask(m, *size) for m in masks]
+
+
+# Upstream's names.
+_BLACK, _RED, _OFF_WHITE = (0, 0, 0), (1.0, 0, 0), OFF_WHITE
+_SMALL_OBJECT_AREA_THRESH, _LARGE_MASK_AREA_THRESH, _KEYPOINT_THRESHOLD = 1000, 120000, 0.05

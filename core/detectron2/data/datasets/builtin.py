@@ -10,7 +10,7 @@ from functools import partial
 
 from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 
-from .builtin_meta import _get_builtin_metadata
+from .builtin_meta import ADE20K_SEM_SEG_CATEGORIES, _get_builtin_metadata  # noqa: F401
 from .cityscapes import load_cityscapes_instances, load_cityscapes_semantic
 from .cityscapes_panoptic import register_all_cityscapes_panoptic
 from .coco import load_sem_seg, register_coco_instances
@@ -31,6 +31,12 @@ _COCO_SPLITS = {
     "coco_2017_val_100": ("val2017", "instances_val2017_100"),
 }
 
+_PERSON_SPLITS = {
+    f"keypoints_{name}": (images, json_name.replace("instances", "person_keypoints"))
+    for name, (images, json_name) in _COCO_SPLITS.items()
+    if "test" not in name
+}
+
 # Name: annotation file, below lvis/. The images are COCO's.
 _LVIS_SPLITS = {
     "lvis_v1_train": "lvis_v1_train",
@@ -49,10 +55,11 @@ _LVIS_SPLITS = {
 def register_all_coco(root: str) -> None:
     """Register the instance annotations of COCO, expected in ``root/coco``."""
     base = os.path.join(root, "coco")
-    for name, (images, json_name) in _COCO_SPLITS.items():
-        json_file = os.path.join(base, "annotations", f"{json_name}.json")
-        meta = _get_builtin_metadata("coco")
-        register_coco_instances(name, meta, json_file, os.path.join(base, images))
+    for kind, splits in {"coco": _COCO_SPLITS, "coco_person": _PERSON_SPLITS}.items():
+        for name, (images, json_name) in splits.items():
+            json_file = os.path.join(base, "annotations", f"{json_name}.json")
+            meta = _get_builtin_metadata(kind)
+            register_coco_instances(name, meta, json_file, os.path.join(base, images))
     for split in ("train", "val", "val_100"):
         _register_coco_panoptic(base, split)
 
@@ -144,3 +151,30 @@ register_all_cityscapes_panoptic(_root)
 register_all_ade20k(_root)
 register_all_lvis(_root)
 register_all_pascal_voc(_root)
+
+# Upstream's names and forms of the tables: paths below the folder of the data sets.
+_PREDEFINED_SPLITS_COCO = {
+    kind: {n: (f"coco/{i}", f"coco/annotations/{j}.json") for n, (i, j) in splits.items()}
+    for kind, splits in {"coco": _COCO_SPLITS, "coco_person": _PERSON_SPLITS}.items()
+}
+_PREDEFINED_SPLITS_COCO_PANOPTIC = {
+    f"coco_2017_{split}_panoptic": (
+        f"coco/panoptic_{folder}",
+        f"coco/annotations/panoptic_{folder}.json",
+        f"coco/panoptic_stuff_{folder}",
+    )
+    for split, folder in {"train": "train2017", "val": "val2017", "val_100": "val2017_100"}.items()
+}
+_RAW_CITYSCAPES_SPLITS = {
+    f"cityscapes_fine_{{task}}_{split}": (
+        f"cityscapes/leftImg8bit/{split}/",
+        f"cityscapes/gtFine/{split}/",
+    )
+    for split in ("train", "val", "test")
+}
+_PREDEFINED_SPLITS_LVIS: dict[str, dict[str, tuple[str, str]]] = {}
+for _name, _json_name in _LVIS_SPLITS.items():
+    _version = "lvis_v1" if "v1" in _name else "lvis_v0.5"
+    _version += "_cocofied" if "cocofied" in _name else ""
+    _split = ("coco/", f"lvis/{_json_name}.json")
+    _PREDEFINED_SPLITS_LVIS.setdefault(_version, {})[_name] = _split

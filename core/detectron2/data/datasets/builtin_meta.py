@@ -98,6 +98,16 @@ _CITYSCAPES = """
 """
 
 
+# Pairs of keypoints that a line is drawn between, and its colour.
+_PERSON_LINES = """
+left_ear left_eye 66ccff, right_ear right_eye 3399ff, left_eye nose 6600cc, nose right_eye 3366ff,
+left_shoulder right_shoulder ff8000, left_shoulder left_elbow 99ffcc,
+right_shoulder right_elbow 80e5ff, left_elbow left_wrist 99ff99, right_elbow right_wrist 66ffe0,
+left_hip right_hip ff6600, left_hip left_knee ffff4d, right_hip right_knee 99ffcc,
+left_knee left_ankle bfff80, right_knee right_ankle ffc34d
+"""
+
+
 def _split(names: str, separator: str) -> list[str]:
     return [" ".join(name.split()) for name in names.split(separator)]
 
@@ -144,6 +154,20 @@ CITYSCAPES_CATEGORIES = _cityscapes_categories()
 
 ADE20K_SEM_SEG_CATEGORIES = _split(_ADE20K, ";")
 """Names of the 150 categories of the ADE20K scene parsing benchmark."""
+
+_PERSON_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+COCO_PERSON_KEYPOINT_FLIP_MAP = tuple((f"left_{part}", f"right_{part}") for part in _PERSON_PARTS)
+"""Keypoints of COCO's persons that change places in a mirrored image."""
+
+COCO_PERSON_KEYPOINT_NAMES = ("nose", *(n for pair in COCO_PERSON_KEYPOINT_FLIP_MAP for n in pair))
+"""The 17 keypoints of COCO's persons, in the order of its annotations."""
+
+KEYPOINT_CONNECTION_RULES = [
+    (first, second, tuple(bytes.fromhex(color)))
+    for first, second, color in (line.split() for line in _split(_PERSON_LINES, ","))
+]
+"""Which keypoints of a person are connected in drawings, and the line's colour (RGB)."""
 
 
 def _columns(categories: list[dict[str, Any]], prefix: str) -> dict[str, Any]:
@@ -202,7 +226,17 @@ def _get_ade20k_meta() -> dict[str, Any]:
     return {"stuff_classes": names, "stuff_colors": _palette(len(names))}
 
 
+def _get_coco_person_meta() -> dict[str, Any]:
+    return {
+        "thing_classes": ["person"],
+        "keypoint_names": COCO_PERSON_KEYPOINT_NAMES,
+        "keypoint_flip_map": COCO_PERSON_KEYPOINT_FLIP_MAP,
+        "keypoint_connection_rules": KEYPOINT_CONNECTION_RULES,
+    }
+
+
 _BUILTIN = {
+    "coco_person": _get_coco_person_meta,
     "coco": _get_coco_instances_meta,
     "coco_panoptic_separated": _get_coco_panoptic_separated_meta,
     "coco_panoptic_standard": _get_coco_panoptic_standard_meta,

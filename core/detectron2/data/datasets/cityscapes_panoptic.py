@@ -9,6 +9,7 @@ from typing import Any
 
 from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .builtin_meta import CITYSCAPES_CATEGORIES, _panoptic_meta
 from .coco import _read_json
@@ -92,3 +93,15 @@ def register_all_cityscapes_panoptic(root: str) -> None:
             label_divisor=LABEL_DIVISOR,
             **meta,
         )
+
+
+_RAW_CITYSCAPES_PANOPTIC_SPLITS = {
+    f"cityscapes_fine_panoptic_{split}": (
+        f"cityscapes/leftImg8bit/{split}",
+        f"cityscapes/gtFine/cityscapes_panoptic_{split}",
+        f"cityscapes/gtFine/cityscapes_panoptic_{split}.json",
+    )
+    for split in ("train", "val")
+}
+
+get_cityscapes_panoptic_files = unavailable(__name__, INTERNALS, "get_cityscapes_panoptic_files")

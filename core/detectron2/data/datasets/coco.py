@@ -14,7 +14,11 @@ import pycocotools.mask as mask_util
 
 from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from detectron2.structures.boxes import Boxes  # noqa: F401
+from detectron2.structures.masks import PolygonMasks  # noqa: F401
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .coco_export import convert_to_coco_dict, convert_to_coco_json
 
@@ -254,3 +258,6 @@ def register_coco_instances(
     DatasetCatalog.register(name, partial(load_coco_json, json_file, image_root, name))
     meta = MetadataCatalog.get(name)
     meta.set(json_file=json_file, image_root=image_root, evaluator_type="coco", **metadata)
+
+
+main = unavailable(__name__, INTERNALS, "main")

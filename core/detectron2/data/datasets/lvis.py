@@ -13,9 +13,13 @@ from typing import Any
 
 from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .builtin_meta import _get_coco_instances_meta
 from .coco import _read_json
+from .lvis_v0_5_categories import LVIS_CATEGORIES as LVIS_V0_5_CATEGORIES  # noqa: F401
+from .lvis_v1_categories import LVIS_CATEGORIES as LVIS_V1_CATEGORIES  # noqa: F401
+from .lvis_v1_category_image_count import LVIS_CATEGORY_IMAGE_COUNT as LVIS_V1_CATEGORY_IMAGE_COUNT  # noqa: F401
 
 __all__ = ["get_lvis_instances_meta", "load_lvis_json", "register_lvis_instances"]
 
@@ -155,3 +159,10 @@ def _lvis_v1() -> list[tuple[str, int]]:
     lines = Path(__file__).with_name("lvis_v1.txt").read_text("utf-8").splitlines()
     text = " ".join(line for line in lines if not line.startswith("#"))
     return [(name, int(count)) for name, count in re.findall(r"(\S[^=]*)=(\d+)", text)]
+
+
+main = unavailable(__name__, INTERNALS, "main")
+
+(_get_lvis_instances_meta_v0_5, _get_lvis_instances_meta_v1) = unavailable(
+    __name__, INTERNALS, "_get_lvis_instances_meta_v0_5", "_get_lvis_instances_meta_v1"
+)

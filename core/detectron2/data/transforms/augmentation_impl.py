@@ -10,6 +10,10 @@ import numpy as np
 from fvcore.transforms.transform import HFlipTransform, NoOpTransform, Transform, VFlipTransform
 from PIL import Image
 
+from detectron2.data.transforms.augmentation import _transform_to_aug  # noqa: F401
+from detectron2.data.transforms.transform import ExtentTransform, RotationTransform  # noqa: F401
+from detectron2.structures.boxes import Boxes, pairwise_iou  # noqa: F401
+
 from .augmentation import AugInput, Augmentation, _as_augmentation
 from .color_augmentation import RandomBrightness, RandomContrast, RandomLighting, RandomSaturation
 from .crop_augmentation import FixedSizeCrop, RandomCrop, RandomCrop_CategoryAreaConstraint

@@ -12,6 +12,8 @@ from fvcore.transforms.transform import NoOpTransform, Transform, TransformList
 from PIL import Image
 from torch.nn import functional as F
 
+from detectron2.utils.unavailable import unavailable
+
 from ._warp import BILINEAR, NEAREST, ExtentTransform, rotation_matrix, warp_affine
 
 __all__ = [
@@ -266,3 +268,8 @@ class PILColorTransform(ColorTransform):
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """The image after ``op``."""
         return np.asarray(self.op(Image.fromarray(img)))
+
+
+(HFlip_rotated_box, Resize_rotated_box) = unavailable(
+    __name__, "rotated boxes", "HFlip_rotated_box", "Resize_rotated_box"
+)

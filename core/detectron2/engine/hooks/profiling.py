@@ -1,5 +1,6 @@
 """Profiles of chosen iterations."""
 
+import logging
 import os
 import tempfile
 import warnings
@@ -96,3 +97,31 @@ class AutogradProfiler(TorchProfiler):
     def _make_profiler(self) -> Any:
         device = "cuda" if self._use_cuda else None
         return torch.autograd.profiler.profile(use_device=device)
+
+
+class TorchMemoryStats(HookBase):
+    """Logs how much GPU memory PyTorch uses, in MiB, and its own summary with the last line.
+
+    Args:
+        period: iterations between two lines.
+        max_runs: how many lines.
+    """
+
+    def __init__(self, period: int = 20, max_runs: int = 10) -> None:
+        self._period, self._max_runs, self._runs = period, max_runs, 0
+
+    def after_step(self) -> None:
+        """Log, where it is due."""
+        iteration = self.trainer.iter
+        due = (iteration + 1) % self._period == 0 or iteration == self.trainer.max_iter - 1
+        if not due or self._runs > self._max_runs or not torch.cuda.is_available():
+            return
+        logger = logging.getLogger(__name__)
+        kinds = ("max_memory_reserved", "memory_reserved", "max_memory_allocated")
+        values = {kind: getattr(torch.cuda, kind)() for kind in (*kinds, "memory_allocated")}
+        shown = ", ".join(f"{kind}: {value / 2**20:.0f} MiB" for kind, value in values.items())
+        logger.info("Iteration %d: %s", iteration, shown)
+        self._runs += 1
+        if self._runs == self._max_runs:
+            logger.info(torch.cuda.memory_summary())
+        torch.cuda.reset_peak_memory_stats()

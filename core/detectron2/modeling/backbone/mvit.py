@@ -10,7 +10,11 @@ from detectron2.modeling.backbone.utils import (  # noqa: F401
 )
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "MViT MultiScaleAttention MultiScaleBlock attention_pool"
 (MViT, MultiScaleAttention, MultiScaleBlock, attention_pool) = unavailable(
-    __name__, "transformer and RegNet backbones", _NAMES
+    __name__,
+    "transformer and RegNet backbones",
+    "MViT",
+    "MultiScaleAttention",
+    "MultiScaleBlock",
+    "attention_pool",
 )

@@ -6,11 +6,6 @@ from detectron2.layers.shape_spec import ShapeSpec  # noqa: F401
 from detectron2.modeling.backbone.backbone import Backbone  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "AnyNet AnyStage BasicTransform BottleneckTransform RegNet ResBasicBlock "
-    "ResBottleneckBlock ResStem SE SimpleStem VanillaBlock adjust_block_compatibility conv2d "
-    "gap2d generate_regnet_parameters init_weights pool2d"
-)
 (
     AnyNet,
     AnyStage,
@@ -29,4 +24,24 @@ _NAMES = (
     generate_regnet_parameters,
     init_weights,
     pool2d,
-) = unavailable(__name__, "transformer and RegNet backbones", _NAMES)
+) = unavailable(
+    __name__,
+    "transformer and RegNet backbones",
+    "AnyNet",
+    "AnyStage",
+    "BasicTransform",
+    "BottleneckTransform",
+    "RegNet",
+    "ResBasicBlock",
+    "ResBottleneckBlock",
+    "ResStem",
+    "SE",
+    "SimpleStem",
+    "VanillaBlock",
+    "adjust_block_compatibility",
+    "conv2d",
+    "gap2d",
+    "generate_regnet_parameters",
+    "init_weights",
+    "pool2d",
+)

@@ -3,10 +3,6 @@
 from detectron2.modeling.backbone.backbone import Backbone  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "BasicLayer Mlp PatchEmbed PatchMerging SwinTransformer SwinTransformerBlock "
-    "WindowAttention window_partition window_reverse"
-)
 (
     BasicLayer,
     Mlp,
@@ -17,4 +13,16 @@ _NAMES = (
     WindowAttention,
     window_partition,
     window_reverse,
-) = unavailable(__name__, "transformer and RegNet backbones", _NAMES)
+) = unavailable(
+    __name__,
+    "transformer and RegNet backbones",
+    "BasicLayer",
+    "Mlp",
+    "PatchEmbed",
+    "PatchMerging",
+    "SwinTransformer",
+    "SwinTransformerBlock",
+    "WindowAttention",
+    "window_partition",
+    "window_reverse",
+)

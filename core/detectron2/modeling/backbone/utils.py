@@ -2,9 +2,6 @@
 
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "PatchEmbed add_decomposed_rel_pos get_abs_pos get_rel_pos window_partition window_unpartition"
-)
 (
     PatchEmbed,
     add_decomposed_rel_pos,
@@ -12,4 +9,13 @@ _NAMES = (
     get_rel_pos,
     window_partition,
     window_unpartition,
-) = unavailable(__name__, "transformer and RegNet backbones", _NAMES)
+) = unavailable(
+    __name__,
+    "transformer and RegNet backbones",
+    "PatchEmbed",
+    "add_decomposed_rel_pos",
+    "get_abs_pos",
+    "get_rel_pos",
+    "window_partition",
+    "window_unpartition",
+)

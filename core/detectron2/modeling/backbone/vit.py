@@ -14,7 +14,15 @@ from detectron2.modeling.backbone.utils import (  # noqa: F401
 )
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "Attention Block ResBottleneckBlock SimpleFeaturePyramid ViT get_vit_lr_decay_rate"
 (Attention, Block, ResBottleneckBlock, SimpleFeaturePyramid, ViT, get_vit_lr_decay_rate) = (
-    unavailable(__name__, "transformer and RegNet backbones", _NAMES)
+    unavailable(
+        __name__,
+        "transformer and RegNet backbones",
+        "Attention",
+        "Block",
+        "ResBottleneckBlock",
+        "SimpleFeaturePyramid",
+        "ViT",
+        "get_vit_lr_decay_rate",
+    )
 )

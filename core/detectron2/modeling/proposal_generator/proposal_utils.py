@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from detectron2.layers import batched_nms
+from detectron2.layers.wrappers import cat, move_device_like  # noqa: F401
 from detectron2.structures import Boxes, Instances
 
 # Ground truth boxes enter as proposals of this objectness probability.
@@ -133,3 +134,8 @@ def add_ground_truth_to_proposals_single_image(
     if missing:
         raise ValueError(f"The proposals have the fields {missing}, which the targets lack.")
     return Instances.cat([proposals, extra])
+
+
+def _is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` is recording."""
+    return not torch.jit.is_scripting() and torch.jit.is_tracing()

@@ -13,6 +13,7 @@ from detectron2.structures.rotated_boxes import RotatedBoxes, pairwise_iou_rotat
 from detectron2.utils.memory import retry_if_cuda_oom  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = "RRPN find_top_rrpn_proposals"
-(RRPN, find_top_rrpn_proposals) = unavailable(__name__, "rotated boxes", _NAMES)
+(RRPN, find_top_rrpn_proposals) = unavailable(
+    __name__, "rotated boxes", "RRPN", "find_top_rrpn_proposals"
+)
 PROPOSAL_GENERATOR_REGISTRY.register(RRPN)

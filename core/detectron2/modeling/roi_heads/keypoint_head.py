@@ -13,15 +13,19 @@ ROI_KEYPOINT_HEAD_REGISTRY = Registry("ROI_KEYPOINT_HEAD")
 
 _TOTAL_SKIPPED = 0
 
-_NAMES = (
-    "BaseKeypointRCNNHead KRCNNConvDeconvUpsampleHead build_keypoint_head "
-    "keypoint_rcnn_inference keypoint_rcnn_loss"
-)
 (
     BaseKeypointRCNNHead,
     KRCNNConvDeconvUpsampleHead,
     build_keypoint_head,
     keypoint_rcnn_inference,
     keypoint_rcnn_loss,
-) = unavailable(__name__, "keypoints", _NAMES)
+) = unavailable(
+    __name__,
+    "keypoints",
+    "BaseKeypointRCNNHead",
+    "KRCNNConvDeconvUpsampleHead",
+    "build_keypoint_head",
+    "keypoint_rcnn_inference",
+    "keypoint_rcnn_loss",
+)
 ROI_KEYPOINT_HEAD_REGISTRY.register(KRCNNConvDeconvUpsampleHead)

@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
+from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet  # noqa: F401
+from detectron2.modeling.roi_heads.keypoint_head import build_keypoint_head  # noqa: F401
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.unavailable import unavailable
 
 from ..matcher import Matcher
 from ..poolers import ROIPooler
@@ -319,3 +323,11 @@ class StandardROIHeads(ROIHeads):
     def _forward_keypoint(self, features: dict[str, Tensor], instances: list[Instances]) -> Any:
         """The keypoint branch that this class does not have; subclasses may call or define it."""
         return {} if self.training else instances
+
+
+Res5ROIHeads = unavailable(__name__, "C4 models", "Res5ROIHeads")
+ROI_HEADS_REGISTRY.register(Res5ROIHeads)
+
+select_proposals_with_visible_keypoints = unavailable(
+    __name__, "keypoints", "select_proposals_with_visible_keypoints"
+)

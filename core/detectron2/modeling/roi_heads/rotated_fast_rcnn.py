@@ -15,14 +15,17 @@ from detectron2.structures.rotated_boxes import RotatedBoxes, pairwise_iou_rotat
 from detectron2.utils.events import get_event_storage  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
-_NAMES = (
-    "RROIHeads RotatedFastRCNNOutputLayers fast_rcnn_inference_rotated "
-    "fast_rcnn_inference_single_image_rotated"
-)
 (
     RROIHeads,
     RotatedFastRCNNOutputLayers,
     fast_rcnn_inference_rotated,
     fast_rcnn_inference_single_image_rotated,
-) = unavailable(__name__, "rotated boxes", _NAMES)
+) = unavailable(
+    __name__,
+    "rotated boxes",
+    "RROIHeads",
+    "RotatedFastRCNNOutputLayers",
+    "fast_rcnn_inference_rotated",
+    "fast_rcnn_inference_single_image_rotated",
+)
 ROI_HEADS_REGISTRY.register(RROIHeads)
