@@ -1,8 +1,7 @@
 """Addresses of Caffe2's models, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.utils.file_io import PathHandler, PathManager  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
 (ModelCatalog, ModelCatalogHandler) = unavailable(
-    __name__, "Caffe2's weight names", "ModelCatalog", "ModelCatalogHandler"
+    __name__, "Caffe2's weight names", "ModelCatalog ModelCatalogHandler"
 )

@@ -141,7 +141,7 @@ def guess_version(cfg: Any, filename: str) -> int:
 
 
 (ConverterV1, ConverterV2, _RenameConverter) = unavailable(
-    __name__, INTERNALS, "ConverterV1", "ConverterV2", "_RenameConverter"
+    __name__, INTERNALS, "ConverterV1 ConverterV2 _RenameConverter"
 )
 
 

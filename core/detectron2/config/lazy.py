@@ -270,11 +270,6 @@ class LazyConfig:
 
 
 (_patch_import, _validate_py_syntax, _visit_dict_config, _random_package_name) = unavailable(
-    __name__,
-    INTERNALS,
-    "_patch_import",
-    "_validate_py_syntax",
-    "_visit_dict_config",
-    "_random_package_name",
+    __name__, INTERNALS, "_patch_import _validate_py_syntax _visit_dict_config _random_package_name"
 )
 _CFG_PACKAGE_NAME = PACKAGE

@@ -284,5 +284,5 @@ def worker_init_reset_seed(worker_id: int) -> None:
 
 
 (_build_weighted_sampler, _get_train_datasets_repeat_factors) = unavailable(
-    __name__, INTERNALS, "_build_weighted_sampler", "_get_train_datasets_repeat_factors"
+    __name__, INTERNALS, "_build_weighted_sampler _get_train_datasets_repeat_factors"
 )

@@ -228,7 +228,7 @@ class AspectRatioGroupedDataset(data.IterableDataset):
 
 
 (_roundrobin, _shard_iterator_dataloader_worker) = unavailable(
-    __name__, INTERNALS, "_roundrobin", "_shard_iterator_dataloader_worker"
+    __name__, INTERNALS, "_roundrobin _shard_iterator_dataloader_worker"
 )
 
 _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD: Callable[[list[Any]], Any] = _TorchSerializedList

@@ -314,7 +314,7 @@ annotations_to_instances_rotated = unavailable(
 )
 
 (create_keypoint_hflip_indices, transform_keypoint_annotations) = unavailable(
-    __name__, "keypoints", "create_keypoint_hflip_indices", "transform_keypoint_annotations"
+    __name__, "keypoints", "create_keypoint_hflip_indices transform_keypoint_annotations"
 )
 
 build_transform_gen = build_augmentation

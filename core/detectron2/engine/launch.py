@@ -123,5 +123,5 @@ def _run_process(
 
 
 (_distributed_worker, _find_free_port) = unavailable(
-    __name__, INTERNALS, "_distributed_worker", "_find_free_port"
+    __name__, INTERNALS, "_distributed_worker _find_free_port"
 )

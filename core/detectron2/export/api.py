@@ -2,4 +2,4 @@
 
 from detectron2.utils.unavailable import unavailable
 
-(Caffe2Tracer, Caffe2Model) = unavailable(__name__, "Caffe2 export", "Caffe2Tracer", "Caffe2Model")
+(Caffe2Tracer, Caffe2Model) = unavailable(__name__, "Caffe2 export", "Caffe2Tracer Caffe2Model")

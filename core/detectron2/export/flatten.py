@@ -186,15 +186,9 @@ class TracingAdapter(nn.Module):
         return call
 
 
-(DictSchema, IdentitySchema, InstancesSchema, ListSchema, TensorWrapSchema, TupleSchema) = (
-    unavailable(
-        __name__,
-        INTERNALS,
-        "DictSchema",
-        "IdentitySchema",
-        "InstancesSchema",
-        "ListSchema",
-        "TensorWrapSchema",
-        "TupleSchema",
-    )
-)
+(
+    DictSchema, IdentitySchema, InstancesSchema, ListSchema, TensorWrapSchema, TupleSchema,
+) = unavailable(
+    __name__, INTERNALS,
+    "DictSchema IdentitySchema InstancesSchema ListSchema TensorWrapSchema TupleSchema",
+)  # fmt: skip

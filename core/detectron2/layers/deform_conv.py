@@ -160,10 +160,5 @@ class ModulatedDeformConv(_DeformableBase):
 
 
 (_DeformConv, _ModulatedDeformConv, deform_conv, modulated_deform_conv) = unavailable(
-    __name__,
-    INTERNALS,
-    "_DeformConv",
-    "_ModulatedDeformConv",
-    "deform_conv",
-    "modulated_deform_conv",
+    __name__, INTERNALS, "_DeformConv _ModulatedDeformConv deform_conv modulated_deform_conv"
 )

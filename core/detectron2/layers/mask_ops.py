@@ -159,5 +159,5 @@ def scale_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
 BYTES_PER_FLOAT, GPU_MEM_LIMIT = BYTES_PER_PIXEL, MEMORY_LIMIT
 
 (_do_paste_mask, _paste_masks_tensor_shape) = unavailable(
-    __name__, INTERNALS, "_do_paste_mask", "_paste_masks_tensor_shape"
+    __name__, INTERNALS, "_do_paste_mask _paste_masks_tensor_shape"
 )

@@ -34,5 +34,5 @@ def batched_nms(
 
 
 (batched_nms_rotated, nms_rotated) = unavailable(
-    __name__, "rotated boxes", "batched_nms_rotated", "nms_rotated"
+    __name__, "rotated boxes", "batched_nms_rotated nms_rotated"
 )

@@ -184,5 +184,5 @@ RotatedAnchorGenerator = unavailable(__name__, "rotated boxes", "RotatedAnchorGe
 ANCHOR_GENERATOR_REGISTRY.register(RotatedAnchorGenerator)
 
 (_broadcast_params, _create_grid_offsets) = unavailable(
-    __name__, INTERNALS, "_broadcast_params", "_create_grid_offsets"
+    __name__, INTERNALS, "_broadcast_params _create_grid_offsets"
 )

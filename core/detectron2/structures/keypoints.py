@@ -3,5 +3,5 @@
 from detectron2.utils.unavailable import unavailable
 
 (Keypoints, _keypoints_to_heatmap, heatmaps_to_keypoints) = unavailable(
-    __name__, "keypoints", "Keypoints", "_keypoints_to_heatmap", "heatmaps_to_keypoints"
+    __name__, "keypoints", "Keypoints _keypoints_to_heatmap heatmaps_to_keypoints"
 )

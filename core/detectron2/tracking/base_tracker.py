@@ -1,8 +1,5 @@
 """Trackers, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.config.config import CfgNode as CfgNode_  # noqa: F401
-from detectron2.config.config import configurable  # noqa: F401
-from detectron2.structures.instances import Instances  # noqa: F401
 from detectron2.utils.registry import Registry
 from detectron2.utils.unavailable import unavailable
 
@@ -10,5 +7,5 @@ TRACKER_HEADS_REGISTRY = Registry("TRACKER_HEADS")
 """Trackers by name."""
 
 (BaseTracker, build_tracker_head) = unavailable(
-    __name__, "tracking", "BaseTracker", "build_tracker_head"
+    __name__, "tracking", "BaseTracker build_tracker_head"
 )

@@ -1,9 +1,5 @@
 """Tracking by overlap, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.config.config import CfgNode as CfgNode_  # noqa: F401
-from detectron2.config.config import configurable  # noqa: F401
-from detectron2.structures.boxes import Boxes, pairwise_iou  # noqa: F401
-from detectron2.structures.instances import Instances  # noqa: F401
 from detectron2.tracking.base_tracker import (
     TRACKER_HEADS_REGISTRY,
     BaseTracker,  # noqa: F401

@@ -1,9 +1,6 @@
 """Tracking by assignment weighted with overlap, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.config.config import CfgNode as CfgNode_  # noqa: F401
-from detectron2.config.config import configurable  # noqa: F401
 from detectron2.tracking.base_tracker import TRACKER_HEADS_REGISTRY
-from detectron2.tracking.vanilla_hungarian_bbox_iou_tracker import VanillaHungarianBBoxIOUTracker  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
 IOUWeightedHungarianBBoxIOUTracker = unavailable(

@@ -15,7 +15,7 @@ from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["collect_env_info"]
 
-_CORE = "detectron2-core"
+_CORE = "detectron2"
 
 
 def _requirements() -> list[tuple[str, bool]]:
@@ -43,7 +43,7 @@ def _implementation() -> str:
     if getattr(detectron2, "__implementation__", "upstream") != "core":
         return f"upstream Detectron2 {detectron2.__version__} ({folder})"
     release = _version(_CORE) or "not installed, used from its source folder"
-    return f"{_CORE} {release}, API level {detectron2.__version__} ({folder})"
+    return f"detectron2-core {release}, API level {detectron2.__version__} ({folder})"
 
 
 def _gpu_rows() -> list[tuple[str, str]]:
@@ -92,22 +92,13 @@ def collect_env_info() -> str:
 
 
 (
-    _test_nccl_worker,
-    collect_torch_env,
-    detect_compute_compatibility,
-    get_env_module,
-    test_nccl_ops,
-    main,
+    _test_nccl_worker, collect_torch_env, detect_compute_compatibility, get_env_module,
+    test_nccl_ops, main,
 ) = unavailable(
-    __name__,
-    INTERNALS,
-    "_test_nccl_worker",
-    "collect_torch_env",
-    "detect_compute_compatibility",
-    "get_env_module",
-    "test_nccl_ops",
+    __name__, INTERNALS,
+    "_test_nccl_worker collect_torch_env detect_compute_compatibility get_env_module test_nccl_ops",
     "main",
-)
+)  # fmt: skip
 
 
 if __name__ == "__main__":

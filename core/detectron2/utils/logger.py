@@ -200,7 +200,7 @@ def create_small_table(small_dict: Mapping[str, Any]) -> str:
 
 
 (_cached_log_stream, _get_log_stream_buffer_size) = unavailable(
-    __name__, INTERNALS, "_cached_log_stream", "_get_log_stream_buffer_size"
+    __name__, INTERNALS, "_cached_log_stream _get_log_stream_buffer_size"
 )
 
 

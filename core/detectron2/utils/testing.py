@@ -149,17 +149,12 @@ def skipIfUnsupportedMinTorchVersion(min_version: str) -> Callable[[Any], Any]:
 
 
 (
-    register_custom_op_onnx_export,
-    unregister_custom_op_onnx_export,
-    skipIfUnsupportedMinOpsetVersion,
-    _pytorch1111_symbolic_opset9_to,
+    register_custom_op_onnx_export, unregister_custom_op_onnx_export,
+    skipIfUnsupportedMinOpsetVersion, _pytorch1111_symbolic_opset9_to,
     _pytorch1111_symbolic_opset9_repeat_interleave,
 ) = unavailable(
-    __name__,
-    INTERNALS,
-    "register_custom_op_onnx_export",
-    "unregister_custom_op_onnx_export",
-    "skipIfUnsupportedMinOpsetVersion",
-    "_pytorch1111_symbolic_opset9_to",
+    __name__, INTERNALS,
+    "register_custom_op_onnx_export unregister_custom_op_onnx_export",
+    "skipIfUnsupportedMinOpsetVersion _pytorch1111_symbolic_opset9_to",
     "_pytorch1111_symbolic_opset9_repeat_interleave",
-)
+)  # fmt: skip

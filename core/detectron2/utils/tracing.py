@@ -1,7 +1,5 @@
 """Whether torch.fx is tracing, and assertions that it cannot trace."""
 
-import inspect
-
 import torch
 from torch.fx._symbolic_trace import _orig_module_call  # noqa: F401
 from torch.fx._symbolic_trace import is_fx_tracing as is_fx_tracing_current
@@ -27,7 +25,7 @@ def assert_fx_safe(condition: bool, message: str) -> torch.Tensor:
     """Assert, unless torch.fx or TorchScript is looking, which could not follow.
 
     Args:
-        condition: a bool, or the text of an expression that is evaluated in the caller's frame.
+        condition: has to be true.
         message: of the AssertionError.
 
     Returns:
@@ -40,8 +38,5 @@ def assert_fx_safe(condition: bool, message: str) -> torch.Tensor:
 
 @torch.jit.ignore
 def _do_assert_fx_safe(condition: bool, message: str) -> torch.Tensor:
-    if isinstance(condition, str):
-        caller = inspect.stack()[2].frame
-        condition = bool(eval(condition, caller.f_globals, caller.f_locals))
     torch._assert(condition, message)
     return torch.ones(1)

@@ -102,7 +102,7 @@ def unavailable(module: str, feature: str, *names: str) -> Any:
     Args:
         module: ``__name__`` of the module that has them.
         feature: what they belong to, a key of ``REMEDIES``.
-        names: one with a capital first letter makes a class.
+        names: each one or several, separated by spaces; a capital first letter makes a class.
 
     Returns:
         One stand-in, or a list of them in the order of ``names``.
@@ -111,6 +111,6 @@ def unavailable(module: str, feature: str, *names: str) -> Any:
         (_refusing_class if name.lstrip("_")[0].isupper() else _refusing_function)(
             module, feature, name
         )
-        for name in names
+        for name in " ".join(names).split()
     ]
     return made[0] if len(made) == 1 else made

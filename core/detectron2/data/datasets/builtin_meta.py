@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 from typing import Any
 
@@ -112,16 +111,6 @@ def _split(names: str, separator: str) -> list[str]:
     return [" ".join(name.split()) for name in names.split(separator)]
 
 
-def _palette(size: int) -> list[tuple[int, int, int]]:
-    """RGB colours far apart from each other: steps of the golden ratio around the hue circle."""
-    colors = []
-    for index in range(size):
-        shade = (index * 0.618034 % 1.0, 0.55 + 0.15 * (index % 4), 1.0 - 0.12 * (index % 3))
-        red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(*shade))
-        colors.append((red, green, blue))
-    return colors
-
-
 def _coco_categories() -> list[dict[str, Any]]:
     ids = [number for number in range(1, 91) if number not in _COCO_UNUSED_IDS]
     rows = [(number, name, 1) for number, name in zip(ids, _split(_COCO_THINGS, ","), strict=True)]
@@ -153,6 +142,7 @@ CITYSCAPES_CATEGORIES = _cityscapes_categories()
 """The 19 evaluated categories of Cityscapes (`id`, `trainId`, `name`, `isthing`, `color`)."""
 
 ADE20K_SEM_SEG_CATEGORIES = _split(_ADE20K, ";")
+ADE20K_SEM_SEG_CATEGORIES[8] += " "  # upstream's "window ", so that metadata may be set again
 """Names of the 150 categories of the ADE20K scene parsing benchmark."""
 
 _PERSON_PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -215,15 +205,12 @@ def _get_cityscapes_meta() -> dict[str, Any]:
     things = [category for category in CITYSCAPES_CATEGORIES if category["isthing"]]
     return {
         "thing_classes": [category["name"] for category in things],
-        "thing_colors": [category["color"] for category in things],
         "stuff_classes": [category["name"] for category in CITYSCAPES_CATEGORIES],
-        "stuff_colors": [category["color"] for category in CITYSCAPES_CATEGORIES],
     }
 
 
 def _get_ade20k_meta() -> dict[str, Any]:
-    names = [*ADE20K_SEM_SEG_CATEGORIES]
-    return {"stuff_classes": names, "stuff_colors": _palette(len(names))}
+    return {"stuff_classes": [*ADE20K_SEM_SEG_CATEGORIES]}
 
 
 def _get_coco_person_meta() -> dict[str, Any]:

@@ -232,5 +232,5 @@ def _signed_area(points: Iterable[tuple[int, int]]) -> int:
 
 
 (_cityscapes_files_to_dict, _get_cityscapes_files, main) = unavailable(
-    __name__, INTERNALS, "_cityscapes_files_to_dict", "_get_cityscapes_files", "main"
+    __name__, INTERNALS, "_cityscapes_files_to_dict _get_cityscapes_files main"
 )

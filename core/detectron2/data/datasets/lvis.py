@@ -164,5 +164,5 @@ def _lvis_v1() -> list[tuple[str, int]]:
 main = unavailable(__name__, INTERNALS, "main")
 
 (_get_lvis_instances_meta_v0_5, _get_lvis_instances_meta_v1) = unavailable(
-    __name__, INTERNALS, "_get_lvis_instances_meta_v0_5", "_get_lvis_instances_meta_v1"
+    __name__, INTERNALS, "_get_lvis_instances_meta_v0_5 _get_lvis_instances_meta_v1"
 )

@@ -271,5 +271,5 @@ class PILColorTransform(ColorTransform):
 
 
 (HFlip_rotated_box, Resize_rotated_box) = unavailable(
-    __name__, "rotated boxes", "HFlip_rotated_box", "Resize_rotated_box"
+    __name__, "rotated boxes", "HFlip_rotated_box Resize_rotated_box"
 )

@@ -1,28 +1,12 @@
 """The Swin backbone, left out: see ``detectron2.utils.unavailable``."""
 
-from detectron2.modeling.backbone.backbone import Backbone  # noqa: F401
 from detectron2.utils.unavailable import unavailable
 
 (
-    BasicLayer,
-    Mlp,
-    PatchEmbed,
-    PatchMerging,
-    SwinTransformer,
-    SwinTransformerBlock,
-    WindowAttention,
-    window_partition,
-    window_reverse,
+    BasicLayer, Mlp, PatchEmbed, PatchMerging, SwinTransformer, SwinTransformerBlock,
+    WindowAttention, window_partition, window_reverse,
 ) = unavailable(
-    __name__,
-    "transformer and RegNet backbones",
-    "BasicLayer",
-    "Mlp",
-    "PatchEmbed",
-    "PatchMerging",
-    "SwinTransformer",
-    "SwinTransformerBlock",
-    "WindowAttention",
-    "window_partition",
-    "window_reverse",
-)
+    __name__, "transformer and RegNet backbones",
+    "BasicLayer Mlp PatchEmbed PatchMerging SwinTransformer SwinTransformerBlock WindowAttention",
+    "window_partition window_reverse",
+)  # fmt: skip

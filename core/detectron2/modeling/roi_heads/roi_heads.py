@@ -3,6 +3,7 @@
 Shape legend: N images, Ri proposals of image i.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -215,12 +216,13 @@ class StandardROIHeads(ROIHeads):
             raise NotImplementedError(
                 "MODEL.KEYPOINT_ON is set, but detectron2-core has no keypoint branch."
             )
-        return {
-            **super().from_config(cfg),
-            "train_on_pred_boxes": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
-            **cls._init_box_head(cfg, input_shape),
-            **cls._init_mask_head(cfg, input_shape),
-        }
+        settings = super().from_config(cfg)
+        settings["train_on_pred_boxes"] = cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES
+        # Older subclasses have instance methods here, which they call themselves.
+        for build in (cls._init_box_head, cls._init_mask_head, cls._init_keypoint_head):
+            if inspect.ismethod(build):
+                settings.update(build(cfg, input_shape))
+        return settings
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -247,6 +249,11 @@ class StandardROIHeads(ROIHeads):
             "mask_pooler": pooler,
             "mask_in_features": names,
         }
+
+    @classmethod
+    def _init_keypoint_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Nothing: this class has no keypoint branch."""
+        return {}
 
     def forward(
         self, images: ImageList, features: dict[str, Tensor], proposals: list[Instances],
