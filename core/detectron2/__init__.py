@@ -34,7 +34,7 @@ warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureW
 
 
 def __getattr__(name: str) -> Any:
-    """Upstream's ``setup_environment``; it is not imported before it is asked for, torch is large."""
+    """Upstream's ``setup_environment``, imported when it is asked for: torch is large."""
     if name == "setup_environment":
         from .utils.env import setup_environment
 

@@ -1,6 +1,7 @@
 """Small functions of upstream that projects import, mostly private ones."""
 
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -183,3 +184,53 @@ def test_assertions_while_tracing():
     assert assert_fx_safe(size == 3, "never").item() == 1
     with pytest.raises(AssertionError, match="wrong size"):
         assert_fx_safe(size == 4, "wrong size")
+
+
+def test_losses_of_a_single_box():
+    from detectron2.layers import ciou_loss, diou_loss
+
+    first, second = torch.tensor([0.0, 0, 4, 4]), torch.tensor([1.0, 1, 4, 6])
+    for loss in (ciou_loss, diou_loss):
+        alone, together = loss(first, second), loss(first[None], second[None])
+        assert alone.shape == ()
+        assert together.shape == (1,)
+        assert alone == together[0]
+        with pytest.raises(AssertionError):
+            loss(second.flip(0), first)
+
+
+def test_a_data_set_mapped_by_a_lambda_is_pickled():
+    from detectron2.data import MapDataset
+
+    mapped = pickle.loads(pickle.dumps(MapDataset([1, 2, 3], lambda x: 2 * x)))
+    assert [mapped[i] for i in range(3)] == [2, 4, 6]
+
+
+def test_errors_are_of_upstreams_types():
+    from detectron2.data import transforms as T
+    from detectron2.data.detection_utils import gen_crop_transform_with_instance
+    from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
+    from detectron2.structures import Boxes
+
+    with pytest.raises(AssertionError):
+        T.RandomApply(T.RandomFlip(), prob=-0.01)
+    box = {"bbox": [50, 50, 60, 60], "bbox_mode": 0}
+    with pytest.raises(AssertionError):
+        gen_crop_transform_with_instance((5, 5), (10, 20), box)
+    boxes = Boxes(torch.tensor([[0.0, 0, 4, 4]]))
+    logits, more = torch.zeros(1), torch.ones(1)
+    proposals = Instances((8, 8), proposal_boxes=boxes, objectness_logits=logits, more=more)
+    with pytest.raises(AssertionError):
+        add_ground_truth_to_proposals([Instances((8, 8), gt_boxes=boxes)], [proposals])
+
+
+@pytest.mark.core_only(reason="upstream hands out its own dictionary")
+def test_scalars_may_come_in_while_they_are_written():
+    from detectron2.utils.events import EventStorage
+
+    storage = EventStorage()
+    storage.put_scalar("first", 1.0)
+    for name in storage.histories():
+        storage.put_scalar(f"{name} 2", 2.0)
+    for name in storage.latest_with_smoothing_hint():
+        storage.put_scalar(f"{name} 3", 3.0)

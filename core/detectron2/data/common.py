@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils import data
 
-from detectron2.utils.serialize import PicklableWrapper  # noqa: F401
+from detectron2.utils.serialize import PicklableWrapper
 from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["AspectRatioGroupedDataset", "DatasetFromList", "MapDataset", "ToIterableDataset"]
@@ -43,7 +43,7 @@ class MapDataset(data.Dataset):
 
     def __init__(self, dataset: Any, map_func: Callable[[Any], Any]) -> None:
         self._dataset = dataset
-        self._map_func = map_func
+        self._map_func = PicklableWrapper(map_func)  # also a lambda, for spawned workers
         self._rng = random.Random(42)
         self._usable = set(range(len(dataset)))
 
@@ -77,7 +77,7 @@ class _MapIterableDataset(data.IterableDataset):
 
     def __init__(self, dataset: Any, map_func: Callable[[Any], Any]) -> None:
         self._dataset = dataset
-        self._map_func = map_func
+        self._map_func = PicklableWrapper(map_func)
 
     def __len__(self) -> int:
         return len(self._dataset)

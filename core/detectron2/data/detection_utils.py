@@ -259,13 +259,13 @@ def gen_crop_transform_with_instance(
     crop, image = np.asarray(crop_size, dtype=np.int32), np.asarray(image_size)
     x0, y0, x1, y1 = BoxMode.convert(instance["bbox"], instance["bbox_mode"], BoxMode.XYXY_ABS)
     center = np.array([(y0 + y1) / 2, (x0 + x1) / 2])
-    if (center > image).any() or (center < 0).any():
-        raise ValueError(
-            f"The box {instance['bbox']} has its centre outside of an image of {tuple(image)} "
-            "(height, width) pixels."
-        )
-    if (crop > image).any():
-        raise ValueError(f"A crop of {tuple(crop)} is larger than its image, {tuple(image)}.")
+    assert (center <= image).all() and (center >= 0).all(), (  # noqa: PT018
+        f"The box {instance['bbox']} has its centre outside of an image of {tuple(image)} "
+        "(height, width) pixels."
+    )
+    assert (crop <= image).all(), (
+        f"A crop of {tuple(crop)} is larger than its image, {tuple(image)}."
+    )
     lowest = np.maximum(np.floor(center).astype(np.int32) - crop, 0)
     highest = np.minimum(np.ceil(center).astype(np.int32), image - crop)
     top = np.random.randint(lowest[0], highest[0] + 1)

@@ -49,8 +49,7 @@ class RandomApply(Augmentation):
     """
 
     def __init__(self, tfm_or_aug: Augmentation | Transform, prob: float = 0.5) -> None:
-        if not 0.0 <= prob <= 1.0:
-            raise ValueError(f"A probability lies between 0 and 1; prob is {prob}.")
+        assert 0.0 <= prob <= 1.0, f"A probability lies between 0 and 1; prob is {prob}."
         self.aug = _as_augmentation(tfm_or_aug)
         self.prob = prob
 

@@ -106,7 +106,8 @@ def add_ground_truth_to_proposals(
         N new Instances, the given proposals first.
 
     Raises:
-        ValueError: the lists differ in length, or a field of the proposals is not in ``gt``.
+        ValueError: the lists differ in length.
+        AssertionError: a field of the proposals is not in ``gt``.
     """
     if len(gt) != len(proposals):
         raise ValueError(f"There are {len(proposals)} lists of proposals but {len(gt)} of targets.")
@@ -131,8 +132,7 @@ def add_ground_truth_to_proposals_single_image(
     extra.proposal_boxes = gt_boxes
     extra.objectness_logits = proposals.objectness_logits.new_full((len(gt_boxes),), logit)
     missing = [name for name in proposals.get_fields() if not extra.has(name)]
-    if missing:
-        raise ValueError(f"The proposals have the fields {missing}, which the targets lack.")
+    assert not missing, f"The proposals have the fields {missing}, which the targets lack."
     return Instances.cat([proposals, extra])
 
 
