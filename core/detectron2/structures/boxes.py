@@ -1,9 +1,8 @@
 """Axis-aligned boxes: their formats, a container for N of them, and their overlaps."""
 
 import struct
-from collections.abc import Iterator, Sequence
 from enum import IntEnum, unique
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +20,9 @@ __all__ = [
 
 RawBox = TypeVar("RawBox", list, tuple, np.ndarray, torch.Tensor)
 
+
+# What selects boxes; TorchScript, which reads annotations, knows tensors only.
+Index = Any if TYPE_CHECKING else torch.Tensor
 
 FOUR_FLOATS = struct.Struct("4f")
 
@@ -110,18 +112,18 @@ class Boxes:
         Raises:
             ValueError: the shape is not (N, 4).
         """
-        rows = torch.as_tensor(tensor).to(dtype=torch.float32)
+        rows = torch.as_tensor(tensor).to(torch.float32)
         if rows.numel() == 0:
             rows = rows.reshape(-1, 4)
         if rows.dim() != 2 or rows.shape[1] != 4:
-            raise ValueError(f"Boxes expects a tensor of shape (N, 4), got {tuple(rows.shape)}")
+            raise ValueError(f"Boxes expects a tensor of shape (N, 4), got {list(rows.shape)}")
         self.tensor = rows
 
     def clone(self) -> "Boxes":
         """A copy with memory of its own."""
         return Boxes(self.tensor.clone())
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Boxes":
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Boxes":
         """The boxes on another device."""
         return Boxes(self.tensor.to(device=device, non_blocking=non_blocking))
 
@@ -155,7 +157,7 @@ class Boxes:
         height, width = box_size
         # Python numbers, not a limits tensor: no copy from host to device.
         left, top, right, bottom = self.tensor.unbind(dim=1)
-        xs, ys = (torch.stack(pair, dim=1) for pair in ((left, right), (top, bottom)))
+        xs, ys = torch.stack([left, right], dim=1), torch.stack([top, bottom], dim=1)
         xs, ys = xs.clamp(min=0, max=width), ys.clamp(min=0, max=height)
         self.tensor = torch.stack([xs, ys], dim=2).flatten(1)
 
@@ -190,7 +192,7 @@ class Boxes:
         self.tensor[:, [1, 3]] *= scale_y
 
     @classmethod
-    def cat(cls, boxes_list: Sequence["Boxes"]) -> "Boxes":
+    def cat(cls, boxes_list: list["Boxes"]) -> "Boxes":
         """All boxes of a list one after the other; zero boxes for an empty list.
 
         Raises:
@@ -198,12 +200,12 @@ class Boxes:
         """
         for boxes in boxes_list:
             if not isinstance(boxes, Boxes):
-                raise TypeError(f"Boxes.cat expects Boxes objects, got a {type(boxes).__name__}")
-        if not boxes_list:
+                raise TypeError(f"Boxes.cat expects Boxes objects, got {boxes}")
+        if len(boxes_list) == 0:
             return cls(torch.empty(0, 4))
         return cls(torch.cat([boxes.tensor for boxes in boxes_list]))
 
-    def __getitem__(self, item: Any) -> "Boxes":
+    def __getitem__(self, item: Index) -> "Boxes":
         """Selects boxes by an int (one box, still (1, 4)), slice, list, mask or index tensor."""
         if isinstance(item, int):
             return Boxes(self.tensor[item].unsqueeze(0))
@@ -215,7 +217,8 @@ class Boxes:
     def __len__(self) -> int:
         return self.tensor.shape[0]
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    @torch.jit.unused
+    def __iter__(self) -> Any:
         """Yields each box as a tensor of shape (4,)."""
         return iter(self.tensor)
 
