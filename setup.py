@@ -19,9 +19,10 @@ CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # onnxscript and onnxruntime: exported models are written and run by them; nothing else needs them.
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
 # tested; from this version on it does so without the package wheel. pytest-xdist: one test process
-# per core.
+# per core. supervision: what it makes of predictions is tested with itself, for its own reader of
+# Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, "onnxscript", "onnxruntime"]
-TEST += ["opencv-python-headless", "setuptools>=70.1"]
+TEST += ["opencv-python-headless", "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 

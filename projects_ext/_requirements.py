@@ -1,7 +1,17 @@
-"""What has to be installed: one ``detectron2``, of either kind."""
+"""What has to be installed: torch and one ``detectron2``, of either kind.
+
+Without torch there is nothing but ``projects_ext.deploy``, which runs exported models.
+"""
 
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
+
+HAS_TORCH = find_spec("torch") is not None
+
+WITHOUT_TORCH = (
+    "projects_ext.{name} needs torch, which is not installed: install it with `pip install ./core "
+    ".` from this repository; without it only projects_ext.deploy works."
+)
 
 # The second is core's former name; with the present one pip replaces one by the other.
 DETECTRON2, OLD_CORE = "detectron2", "detectron2-core"
@@ -30,4 +40,5 @@ def _require_one_detectron2() -> None:
         )
 
 
-_require_one_detectron2()
+if HAS_TORCH:
+    _require_one_detectron2()

@@ -58,6 +58,8 @@ def add_config(cfg: CfgNode) -> None:
     # Evaluate although no class of that file has the name of one of the data set's: they are taken
     # to be the same in the same order [train.allow_other_classes].
     cfg.MODEL.ALLOW_OTHER_CLASSES = False
+    # The names of the classes, which a run writes into its config.yaml [train.classes].
+    cfg.MODEL.CLASSES = []
     # The batch size that learning rate and iterations are written for; 0: whatever
     # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0

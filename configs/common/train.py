@@ -15,6 +15,9 @@ train = dict(
     # Evaluate although no class of that file has the name of one of the data set's: they are taken
     # to be the same in the same order.
     allow_other_classes=False,
+    # The names of the classes, which a run writes into its config.yaml, so that prediction needs no
+    # data. A list on the command line names those of weights that do not say their own.
+    classes=[],
     max_iter=90000,
     # The `dataloader.train.total_batch_size` that learning rate, iterations and periods are written
     # for: with another one the rate is scaled with it and the others against it. 0: nothing is.

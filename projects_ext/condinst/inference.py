@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from detectron2.layers import batched_nms
@@ -82,23 +83,32 @@ def _candidates(
     if selection.centerness_first:
         probabilities, factors = probabilities * factors, factors.new_ones(factors.shape)
     places, classes = (probabilities > selection.score_thresh).nonzero().unbind(dim=1)
-    count = min(len(places), selection.topk_candidates)
-    best = probabilities[places, classes].topk(count)
-    places, classes = places[best.indices], classes[best.indices]
+    scores, best = _best(probabilities[places, classes], selection.topk_candidates)
+    places, classes = places[best], classes[best]
 
     height, width = maps[0].shape[-2:]
     points = cell_centers(height, width, stride, logits.device)[places]
-    product = best.values * factors[places, 0]
+    product = scores * factors[places, 0]
     found = Instances(
         image_size,
         pred_boxes=Boxes(boxes_at(points, distances[places].float() * stride)),
         scores=product**selection.score_exponent,
         pred_classes=classes,
         points=points,
-        strides=points.new_full((count,), stride),
+        strides=torch.full_like(scores, stride),
         parameters=parameters[places],
     )
     return found if selection.centerness_first else _within_image(found)
+
+
+def _best(scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """The highest of scores (S,), ``limit`` at most, by falling score; and their indices."""
+    if torch.jit.is_tracing():
+        # topk's count would be that of the traced image: others would lose detections in silence.
+        ordered, order = scores.sort(descending=True)
+        return ordered[:limit], order[:limit]
+    best = scores.topk(min(len(scores), limit))
+    return best.values, best.indices
 
 
 def _within_image(found: Instances) -> Instances:

@@ -10,6 +10,7 @@ from projects_ext.layers import aligned_bilinear, dynamic_masks
 from projects_ext.layers.blockwise import sum_in_blocks
 from projects_ext.layers.dynamic_mask import (
     apply_layers,
+    being_traced,
     dynamic_layers,
     full_precision,
     instances_in_a_block,
@@ -118,7 +119,8 @@ class DynamicMaskHead(nn.Module):
     def paste(self, logits: Tensor, image_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Bring masks to the size of an image.
 
-        A chunk of masks at a time, and only booleans stay.
+        A chunk of masks at a time, and only booleans stay. In a trace or an exported program all at
+        once, see :func:`~projects_ext.layers.dynamic_mask.being_traced`.
 
         Args:
             logits: (I, H, W) at the features' stride.
@@ -128,16 +130,23 @@ class DynamicMaskHead(nn.Module):
         Returns:
             (I, *size) bool.
         """
+        if being_traced():
+            return self._pasted(logits, image_size, size) > self.threshold
         found = torch.empty((len(logits), *size), dtype=torch.bool, device=logits.device)
         seen = logits.shape[-2] * logits.shape[-1] * self.stride**2
         chunk = max(1, CHUNK // max(seen, size[0] * size[1], 1))
         for part, place in zip(logits.split(chunk), found.split(chunk), strict=True):
-            fine = aligned_bilinear(self.probabilities(part), self.out_stride)
-            fine = fine[:, None, : image_size[0], : image_size[1]]
-            if size != image_size:
-                fine = F.interpolate(fine, size=size, mode="bilinear", align_corners=False)
-            torch.gt(fine.squeeze(1), self.threshold, out=place)
+            torch.gt(self._pasted(part, image_size, size), self.threshold, out=place)
         return found
+
+    def _pasted(self, logits: Tensor, image_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """Probabilities (I, *size); see :meth:`paste`."""
+        fine = aligned_bilinear(self.probabilities(logits), self.out_stride)
+        fine = fine[:, None, : image_size[0], : image_size[1]]
+        # Sizes that agree in a trace may differ where it is used.
+        if torch.jit.is_tracing() or size != image_size:
+            fine = F.interpolate(fine, size=size, mode="bilinear", align_corners=False)
+        return fine.squeeze(1)
 
     def extra_repr(self) -> str:
         """The numbers that a printed model shows."""

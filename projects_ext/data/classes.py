@@ -20,10 +20,9 @@ def require_class_count(model: nn.Module, dataset_names: str | Iterable[str]) ->
     names = [dataset_names] if isinstance(dataset_names, str) else list(dataset_names)
     for name in names:
         metadata = MetadataCatalog.get(name)
-        if str(metadata.get("evaluator_type")).endswith("sem_seg"):
-            classes, counts = metadata.get("stuff_classes"), _semantic_counts(model)
-        else:
-            classes, counts = metadata.get("thing_classes"), _declared_counts(model)
+        of_maps = str(metadata.get("evaluator_type")).endswith("sem_seg")
+        classes = metadata.get("stuff_classes" if of_maps else "thing_classes")
+        counts = class_counts(model, of_maps)
         for path, count in counts if classes is not None else []:
             if len(classes) != count:
                 key = ".".join(filter(None, ["model", path, "num_classes"]))
@@ -33,6 +32,19 @@ def require_class_count(model: nn.Module, dataset_names: str | Iterable[str]) ->
                     f"{key}={len(classes)} (YAML: NUM_CLASSES under MODEL), or give the data set "
                     "that the model is for"
                 )
+
+
+def class_counts(model: nn.Module, of_maps: bool) -> list[tuple[str, int]]:
+    """What of a model says how many classes it has, and how many, as far as that is known.
+
+    Args:
+        model: a detector or a model of label maps.
+        of_maps: whether the classes of label maps are meant, else those of instances.
+
+    Returns:
+        path of a module in the model and its class count; usually one.
+    """
+    return _semantic_counts(model) if of_maps else _declared_counts(model)
 
 
 def _semantic_counts(model: nn.Module) -> list[tuple[str, int]]:

@@ -147,7 +147,7 @@ class FileChecks:
         problem = self.problem(header)
         if problem:
             raise UserError(f"{what} {problem}; {self._remedy()}")
-        vanishing = self._vanishing(header)
+        vanishing = self.vanishing(header)
         if vanishing:
             raise UserError(f"{what} {vanishing}")
         for note in self._notes(header):
@@ -184,7 +184,7 @@ class FileChecks:
             f"`{EIGHT_BIT} --range LOW HIGH`, and give the new folders"
         )
 
-    def _vanishing(self, header: ImageHeader) -> str:
+    def vanishing(self, header: ImageHeader) -> str:
         """What resizing would leave of the image, if that is nothing.
 
         Upstream Detectron2's resizing rounds to 0 rows or columns.

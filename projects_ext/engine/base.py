@@ -83,7 +83,7 @@ class RunTrainer(DefaultTrainer):
         kept: dict[str, Any] = {"trainer": weakref.proxy(self)}
         if self.average is not None:
             kept[CHECKPOINT_KEY] = self.average
-        about: dict[str, Any] = {"classes": self._class_names(), **kept}
+        about: dict[str, Any] = {"classes": self.class_names(), **kept}
         self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **about)
         self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **about)
         self.start_iter = 0
@@ -120,7 +120,7 @@ class RunTrainer(DefaultTrainer):
                 "from the beginning"
             )
         if self.settings.init_checkpoint:
-            classes, settings = self._class_names(), self.settings
+            classes, settings = self.class_names(), self.settings
             self.load_weights(self.model, settings.init_checkpoint, settings, classes)
 
     def _say_if_finished(self) -> None:
@@ -131,7 +131,7 @@ class RunTrainer(DefaultTrainer):
                 "nothing left to train; to train on, raise train.max_iter (YAML: SOLVER.MAX_ITER)"
             )
 
-    def _class_names(self) -> list[str] | None:
+    def class_names(self) -> list[str] | None:
         """The names of the model's classes in order: those of the data that it is trained on."""
         return class_names(self.training_sets(self.cfg)) or class_names(self.test_sets(self.cfg))
 

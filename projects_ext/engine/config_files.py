@@ -32,13 +32,15 @@ COCO_FORMAT_PATHS = ("TRAIN_JSON", "TRAIN_IMAGES", "VAL_JSON", "VAL_IMAGES")
 LAZY_KEYS = frozenset({"model", "train", "dataloader", "optimizer"})
 
 
-def load_config(config_file: str, overrides: Sequence[str]) -> Config:
+def load_config(config_file: str, overrides: Sequence[str], *, read_data: bool = True) -> Config:
     """The config file with the command line's changes on top.
 
     Args:
         config_file: ``.py``: a LazyConfig. ``.yaml``: what LazyConfig.save wrote (the
             ``config.yaml`` of an earlier run), or a YAML config of Detectron2; its content tells.
         overrides: ``key=value`` for a LazyConfig; ``KEY VALUE`` or ``KEY=VALUE`` for YAML.
+        read_data: whether the paths of a YAML config's data sets are followed, which gives them
+            names and the model its class count; a LazyConfig follows them when it is built.
 
     Returns:
         a ``DictConfig`` for a LazyConfig, a frozen ``CfgNode`` for YAML.
@@ -46,18 +48,27 @@ def load_config(config_file: str, overrides: Sequence[str]) -> Config:
     lazy = is_lazy(config_file)
     if not config_file.endswith(".py"):
         refuse_tags(config_file, saved_lazy=lazy)
-    return _load_lazy(config_file, overrides) if lazy else _load_yaml(config_file, overrides)
+    if lazy:
+        return _load_lazy(config_file, overrides)
+    return _load_yaml(config_file, overrides, read_data)
 
 
 def _load_lazy(config_file: str, overrides: Sequence[str]) -> DictConfig:
     with config_file_errors(config_file):
         cfg = LazyConfig.load(config_file)
+    return change_lazy(cfg, overrides)
+
+
+def change_lazy(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """A LazyConfig with the command line's changes; keys without an effect are refused."""
     cfg = apply_lazy_overrides(cfg, overrides)
     refuse_unused(cfg, [text.partition("=")[0].lstrip("+") for text in overrides])
     return cfg
 
 
-def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
+def _load_yaml(
+    config_file: str, overrides: Sequence[str], read_data: bool = True
+) -> RecordingCfgNode:
     """A node that records which keys are read of it; see :mod:`.unused_keys`."""
     cfg = get_cfg()
     add_config(cfg)
@@ -74,7 +85,7 @@ def _load_yaml(config_file: str, overrides: Sequence[str]) -> RecordingCfgNode:
     _refuse_unsupported(cfg)
     refuse_unused(cfg, pairs[::2])
     changed = changed_keys(cfg, defaults)
-    settled = _settle_data(cfg, pairs[::2])
+    settled = _settle_data(cfg, pairs[::2]) if read_data else ()
     cfg.MODEL.ROI_HEADS.NAME = heads_with_named_poolers(cfg)
     on_gpu = torch_device(cfg.MODEL.DEVICE).type == "cuda"
     if on_gpu and not torch.cuda.is_available() and not names_device(overrides):
@@ -185,12 +196,25 @@ def _use_coco_format(cfg: CfgNode) -> None:
     if not cfg.MODEL.MASK_ON and cfg.TEST.BEST_METRIC.startswith("segm/"):
         # Boxes only: there is no such metric.
         cfg.TEST.BEST_METRIC = cfg.TEST.BEST_METRIC.replace("segm/", "bbox/", 1)
-    num_classes = count_categories(paths.TRAIN_JSON)
+    set_class_count(cfg, count_categories(paths.TRAIN_JSON), of_maps=False)
+
+
+def set_class_count(cfg: CfgNode, count: int, of_maps: bool) -> None:
+    """Set the model's class count.
+
+    Args:
+        cfg: changed in place.
+        count: of the classes.
+        of_maps: of the head for label maps, else of all that counts instances.
+    """
+    if of_maps:
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = count
+        return
     nodes: dict[str, Any] = dict(cfg.MODEL)
     for name, node in nodes.items():
         # Semantic segmentation counts its classes in another way than instances.
         if isinstance(node, CfgNode) and "NUM_CLASSES" in node and name != "SEM_SEG_HEAD":
-            node.NUM_CLASSES = num_classes
+            node.NUM_CLASSES = count
 
 
 def _use_label_folders(cfg: CfgNode) -> None:
@@ -198,11 +222,16 @@ def _use_label_folders(cfg: CfgNode) -> None:
     paths = cfg.DATASETS.LABEL_FOLDERS
     if not any(paths.values()):
         return
-    one = len(paths.CLASSES) == 1 and Path(paths.CLASSES[0].partition("#")[0]).suffix
-    classes = paths.CLASSES[0] if one else list(paths.CLASSES) or ""
+    classes = classes_of_folders(paths)
     train, val = (
         register_label_folders(paths[f"{part}_IMAGES"], paths[f"{part}_LABELS"], classes)
         for part in ("TRAIN", "VAL")
     )
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train,), (val,)
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = count_classes(classes)
+    set_class_count(cfg, count_classes(classes), of_maps=True)
+
+
+def classes_of_folders(paths: CfgNode) -> list[str] | str:
+    """The names, or the file of names, under ``DATASETS.LABEL_FOLDERS``."""
+    one = len(paths.CLASSES) == 1 and Path(paths.CLASSES[0].partition("#")[0]).suffix
+    return paths.CLASSES[0] if one else list(paths.CLASSES) or ""

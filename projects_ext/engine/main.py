@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
-
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
@@ -16,14 +14,14 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from projects_ext.checkpoint import class_names
 from projects_ext.data import log_pending_warnings, require_class_count, require_safe_data
-from projects_ext.errors import UserError, user_errors
+from projects_ext.errors import UserError
 
 from .arguments import parse_arguments
 from .base import RunTrainer
 from .config_check import check_config
 from .config_files import Config, load_config
 from .devices import require_device
-from .ema import averaged_weights
+from .evaluated_weights import load_for_evaluation
 from .faults import one_sentence
 from .launch import launch
 from .memory import keep_freed_memory
@@ -34,6 +32,7 @@ from .resources import provide_file_descriptors, require_equal_batches
 from .results import write_results
 from .resuming import require_last_checkpoint
 from .settings import Settings
+from .standalone import save_with_classes
 from .trainer import Trainer
 from .yaml_trainer import YamlTrainer
 
@@ -109,55 +108,18 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
             else f"--eval-only has no weights to evaluate: add {key}, or --resume for the last "
             f"checkpoint in {settings.output_dir}"
         )
-    load_for_evaluation(trainer, model, checkpoint, settings, class_names(trainer.test_sets(cfg)))
+    classes = class_names(trainer.test_sets(cfg))
+    save_with_classes(cfg, settings, classes, arguments.opts)
+    load_for_evaluation(trainer, model, checkpoint, settings, classes)
     metrics = trainer.test(cfg, model)
     write_results(settings, arguments, metrics, checkpoint)
     return metrics
 
 
-def load_for_evaluation(
-    trainer: type[RunTrainer],
-    model: nn.Module,
-    checkpoint: str,
-    settings: Settings,
-    classes: Sequence[str] | None,
-) -> None:
-    """Load the weights that are to be evaluated: the average, where the config asks for one.
-
-    Raises:
-        UserError: the weights do not fit the model; a part of it gets none, which would be
-            evaluated with random numbers; or none of their classes has the name of one of the data
-            set's.
-    """
-    source: Any = checkpoint
-    if settings.ema_decay:
-        with user_errors():
-            source = averaged_weights(checkpoint, settings.trust_checkpoint) or checkpoint
-    report = trainer.load_weights(model, source, settings, classes)
-    if report.other_classes and not settings.allow_other_classes:
-        raise UserError(
-            f"--eval-only: {report.source} was trained on other classes: {report.other_classes}; "
-            "give other weights, or the data set the file's names; if they are the same classes in "
-            "the same order, add train.allow_other_classes=True (YAML: MODEL.ALLOW_OTHER_CLASSES "
-            "True)"
-        )
-    for doubt in report.doubts:
-        logger.warning(f"{report.source}: {doubt}")
-    if report.unloaded and not settings.allow_missing_weights:
-        count = len(report.unloaded) + len(report.loaded)
-        why = "; ".join(report.notes) if report.reinitialised else ""
-        raise UserError(
-            f"--eval-only: {len(report.unloaded)} of the model's {count} entries get no value from "
-            f"{report.source}, such as {report.unloaded[0]}, and would be random"
-            f"{f' ({why})' if why else ''}: give the config that these weights were trained with, "
-            "or other weights; to evaluate all the same, add train.allow_missing_weights=True "
-            "(YAML: MODEL.ALLOW_MISSING_WEIGHTS True)"
-        )
-
-
 def train(cfg: Config, arguments: Namespace) -> dict[str, Any] | None:
     """Train to the end; the last evaluation is returned and written down."""
     trainer = trainer_for(cfg)(cfg)
+    save_with_classes(trainer.cfg, trainer.settings, trainer.class_names(), arguments.opts)
     trainer.resume_or_load(resume=arguments.resume)
     metrics = trainer.train()
     if metrics:

@@ -51,6 +51,8 @@ class Settings:
     grad_norm_type: float
     # 0: no averaging.
     ema_decay: float
+    # The names of the classes, as far as the config states them.
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, cfg: Config) -> "Settings":
@@ -142,6 +144,7 @@ def _from_lazy(cfg: DictConfig) -> Settings:
         max_grad_norm=clip.get("max_norm", 0.0),
         grad_norm_type=clip.get("norm_type", 2.0),
         ema_decay=_ema_decay(ema["decay"]) if ema.get("enabled", False) else 0.0,
+        classes=tuple(map(str, cfg.train.get("classes") or ())),
     )
 
 
@@ -169,4 +172,5 @@ def _from_yaml(cfg: CfgNode) -> Settings:
         max_grad_norm=solver.MAX_GRAD_NORM,
         grad_norm_type=2.0,
         ema_decay=_ema_decay(solver.EMA.DECAY) if solver.EMA.ENABLED else 0.0,
+        classes=tuple(map(str, cfg.MODEL.CLASSES)),
     )

@@ -1,6 +1,6 @@
 """Evaluators that Detectron2 lacks."""
 
-from .checked import CheckedPredictions, channels_watched, watch_channels
+from .checked import CheckedPredictions, channels_watched, require_finite, watch_channels
 from .cityscapes import CityscapesSemanticEvaluator
 from .limits import beyond_standard, detection_limit, follow_model, lazy_key, warn_of_crowded_images
 from .pictures import PredictionPictures
@@ -18,6 +18,7 @@ __all__ = [
     "detection_limit",
     "follow_model",
     "lazy_key",
+    "require_finite",
     "warn_of_crowded_images",
     "watch_channels",
 ]

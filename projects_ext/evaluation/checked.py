@@ -49,7 +49,7 @@ class CheckedPredictions(DatasetEvaluator):
         outputs = list(outputs) if isinstance(outputs, Iterator) else outputs
         if isinstance(inputs, Sequence) and isinstance(outputs, Sequence):
             for given, predicted in zip(inputs, outputs, strict=False):
-                _require_finite(given, predicted)
+                require_finite(given, predicted)
                 self._require_masks(predicted)
         self.evaluator.process(inputs, outputs)
 
@@ -66,7 +66,16 @@ class CheckedPredictions(DatasetEvaluator):
         return self.evaluator.evaluate()
 
 
-def _require_finite(given: Any, predicted: Any) -> None:
+def require_finite(given: Any, predicted: Any) -> None:
+    """Refuse a prediction that holds NaN or infinity.
+
+    Args:
+        given: what it was predicted from; its ``file_name`` is in the message.
+        predicted: of one image; anything but a dict is not looked at.
+
+    Raises:
+        NonFiniteError: scores, boxes or logits are NaN or infinite.
+    """
     if not isinstance(predicted, dict):
         return
     for kind, fields in (("instances", "scores pred_boxes"), ("proposals", "objectness_logits")):
@@ -88,7 +97,9 @@ def _require(given: Any, name: str, values: Tensor, negative_infinity: bool = Fa
     wrong = values.isnan() | (values.isposinf() if negative_infinity else values.isinf())
     count = int(wrong.sum())
     if count:
-        image = given.get("file_name", given.get("image_id")) if isinstance(given, dict) else "?"
+        image = (
+            given.get("file_name", given.get("image_id", "?")) if isinstance(given, dict) else "?"
+        )
         raise NonFiniteError(
             f"{count} of {values.numel()} values of {name} predicted for the image {image} are NaN "
             f"or infinite: {_REMEDY}"

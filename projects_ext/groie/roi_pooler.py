@@ -22,6 +22,7 @@ from projects_ext.layers import (
     roi_align_rows,
     rows_pay,
 )
+from projects_ext.layers.exporting import recording
 from projects_ext.modeling.poolers import ROI_POOLER_REGISTRY
 
 CHUNK_BINS = 128 * 49
@@ -137,7 +138,7 @@ class GRoIEPooler(nn.Module):
                 f"{len(self.scales)} maps, one for each scale, and one list for each image"
             )
         regions = numbered(box_lists)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or recording():
             return self._by_level(x, regions)
         return self._in_chunks(x, regions)
 
@@ -206,7 +207,7 @@ class GRoIEPooler(nn.Module):
         On the CPU many regions pay for a copy of the map that they are pooled from faster.
         """
         samples = count * math.prod(self.output_size) * self.sampling_ratio**2
-        by_rows = features.device.type == "cpu" and rows_pay(features, samples)
+        by_rows = features.device.type == "cpu" and not recording() and rows_pay(features, samples)
         source = pixel_rows(features) if by_rows else at_least_float32(features)
         scale, ratio = self.scales[level], self.sampling_ratio
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
 from . import carafe_rows
+from .exporting import exporting
 
 
 def carafe(x: Tensor, kernels: Tensor, kernel_size: int, groups: int, scale: int) -> Tensor:
@@ -42,7 +43,7 @@ def carafe(x: Tensor, kernels: Tensor, kernel_size: int, groups: int, scale: int
         ValueError: an even kernel, groups that do not divide C, or kernels of another shape.
     """
     check_arguments(x, kernels, kernel_size, groups, scale)
-    if torch.compiler.is_exporting():
+    if exporting():
         return by_shifts(x, kernels, kernel_size, groups, scale)
     return _carafe(x, kernels, kernel_size, groups, scale)
 

@@ -104,10 +104,18 @@ def apply_layers(layers: DynamicLayers, inputs: Tensor) -> Tensor:
 
     The first is one matrix product for all instances: nothing is repeated for each of them.
     """
-    count, channels, _ = layers.first.shape
-    hidden = (layers.first.flatten(0, 1) @ inputs).unflatten(0, (count, channels)).relu()
+    hidden = (layers.first @ inputs).relu()
     hidden = torch.baddbmm(layers.second_bias, layers.second, hidden).relu()
     return torch.baddbmm(layers.third_bias, layers.third, hidden).squeeze(1)
+
+
+def being_traced() -> bool:
+    """Whether this run becomes a program without Python: a trace, a compiled or exported one.
+
+    Converters of traces (OpenVINO's, ONNX's older one) drop writes into views without a word, and
+    any trace fixes how many blocks there are. What works in blocks works in one there.
+    """
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def instances_in_a_block(channels: int, cells: int, device: torch.device) -> int:
@@ -146,7 +154,7 @@ def dynamic_masks(
 
 def _in_blocks(layers: DynamicLayers, inputs: Tensor, size: int) -> Tensor:
     count = len(layers.first)
-    if count <= size or torch.compiler.is_compiling():
+    if being_traced() or count <= size:
         return apply_layers(layers, inputs)
     blocks = zip(*(values.split(size) for values in layers), strict=True)
     tracked = torch.is_grad_enabled() and (layers.first.requires_grad or inputs.requires_grad)

@@ -7,6 +7,8 @@ heatmap covers only the half of it (in both directions) where that point can be.
 Shapes: R regions, G points, heatmaps of M x M cells, so that the whole map has 2M x 2M.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -83,15 +85,16 @@ def decode_boxes(boxes: Tensor, heatmaps: Tensor) -> Tensor:
     Returns:
         (R, 4), x0, y0, x1, y1, not clipped.
     """
-    count, points, cells, _ = heatmaps.shape
-    size = round(points**0.5)
+    # While a program is traced, sides are tensors.
+    points, cells = int(heatmaps.shape[1]), int(heatmaps.shape[2])
+    size = math.isqrt(points)
     scores, position = heatmaps.flatten(2).max(dim=2)
     cell = torch.stack([position % cells, position // cells], dim=-1)
     cell = cell + region_offsets(size, cells, heatmaps.device)
     corner, sides = _double(boxes)
     found = (cell + 0.5) / (2 * cells) * sides[:, None] + corner[:, None]
-    grid = found.view(count, size, size, 2)
-    weights = scores.view(count, size, size)
+    grid = found.unflatten(1, (size, size))
+    weights = scores.unflatten(1, (size, size))
     return torch.stack(
         [
             _mean(grid[:, 0, :, 0], weights[:, 0]),

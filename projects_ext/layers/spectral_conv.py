@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .exporting import recording
+
 PART = 128 * 49
 """Positions of the maps that are transformed at a time, where all kernels' spectra are held."""
 
@@ -243,7 +245,10 @@ class SmallMapConv2d(nn.Conv2d):
 
     def spectra_pay(self, maps: int, size: tuple[int, int], device: torch.device) -> bool:
         """Whether so many maps are convolved faster by spectra; counts multiplications."""
-        if device.type != "cpu" or torch.compiler.is_compiling() or not math.prod(size):
+        # What is read from a trace loses writes into views, and sizes there are no numbers.
+        if device.type != "cpu" or torch.compiler.is_compiling() or recording():
+            return False
+        if not math.prod(size):
             return False
         taps, pairs = self.kernel_size[0], self.in_channels * self.out_channels
         values = 2 * (size[0] + taps // 2) * ((size[1] + taps // 2) // 2 + 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from detectron2.config import LazyConfig, instantiate
 from tests.configs.semantic_sets import folder_keys, is_semantic, name_keys
@@ -42,6 +42,15 @@ def test_leaf_is_short_documented_and_without_lambdas(path: Path) -> None:
     statements = text.splitlines()[len(documentation.splitlines()) + 1 :]
     assert sum(bool(line.strip()) for line in statements) <= 40
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=NAMES)
+def test_detections_are_written_into_the_output_folder(path: Path) -> None:
+    cfg = LazyConfig.load(str(path))
+    if not is_semantic(cfg):
+        nodes = cfg.dataloader.evaluator
+        first = nodes[0] if isinstance(nodes, ListConfig) else nodes
+        assert first.output_dir == cfg.train.output_dir
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=NAMES)

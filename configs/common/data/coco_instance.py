@@ -36,5 +36,7 @@ dataloader = dict(
         ),
         num_workers=4,
     ),
-    evaluator=L(COCOEvaluator)(dataset_name="${dataloader.test.dataset.names}"),
+    evaluator=L(COCOEvaluator)(
+        dataset_name="${dataloader.test.dataset.names}", output_dir="${train.output_dir}"
+    ),
 )

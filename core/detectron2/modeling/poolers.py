@@ -51,12 +51,12 @@ def convert_boxes_to_pooler_format(box_lists: list[Boxes]) -> Tensor:
     Returns:
         (M, 5): image index, x0, y0, x1, y1.
     """
-    boxes = torch.cat([boxes.tensor for boxes in box_lists], dim=0)
-    counts = torch.tensor([len(entry) for entry in box_lists], device=boxes.device)
-    image = torch.arange(len(box_lists), device=boxes.device).repeat_interleave(
-        counts, output_size=len(boxes)
-    )
-    return torch.cat([image.to(boxes.dtype)[:, None], boxes], dim=1)
+    # No count of boxes is read: a traced program would keep that of its own image.
+    numbered = [
+        torch.cat([torch.full_like(boxes.tensor[:, :1], index), boxes.tensor], dim=1)
+        for index, boxes in enumerate(box_lists)
+    ]
+    return torch.cat(numbered)
 
 
 class _RoIPool(RoIPool):

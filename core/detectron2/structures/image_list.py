@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from detectron2.layers.wrappers import move_device_like, shapes_to_tensor  # noqa: F401
 from detectron2.utils.torch_version_utils import min_torch_version  # noqa: F401
@@ -61,6 +62,8 @@ class ImageList:
             TypeError: an element is not a tensor.
         """
         _check_images(tensors)
+        if torch.jit.is_tracing():
+            return _traced_batch(tensors, size_divisibility, pad_value, padding_constraints or {})
         image_sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in tensors]
         constraints = padding_constraints or {}
         multiple = constraints.get("size_divisibility", size_divisibility)
@@ -71,6 +74,33 @@ class ImageList:
         for index, (height, width) in enumerate(image_sizes):
             batch[index, ..., :height, :width].copy_(tensors[index])
         return ImageList(batch.contiguous(), image_sizes)
+
+
+def _traced_batch(
+    tensors: Sequence[torch.Tensor], multiple: int, pad_value: float, constraints: Mapping[str, int]
+) -> ImageList:
+    """The same in steps that a trace repeats at any size: sides are tensors while it is recorded.
+
+    The number of images stays that of the trace.
+    """
+    image_sizes: list[Any] = [(image.shape[-2], image.shape[-1]) for image in tensors]
+    height, width = (
+        torch.stack([torch.as_tensor(edge) for edge in edges]).amax()
+        for edges in zip(*image_sizes, strict=True)
+    )
+    square = constraints.get("square_size", 0)
+    multiple = max(constraints.get("size_divisibility", multiple), 1)
+    if square > 0:
+        height = width = torch.as_tensor(square)
+    height, width = (
+        torch.div(edge + (multiple - 1), multiple, rounding_mode="floor") * multiple
+        for edge in (height, width)
+    )
+    padded = [
+        F.pad(image, (0, width - own[1], 0, height - own[0]), value=pad_value)
+        for image, own in zip(tensors, image_sizes, strict=True)
+    ]
+    return ImageList(torch.stack(padded), image_sizes)
 
 
 def _check_images(tensors: Sequence[torch.Tensor]) -> None:

@@ -48,6 +48,7 @@ def trained(shapes_overrides: list[str], tmp_path_factory: pytest.TempPathFactor
 def test_training_leaves_what_users_of_default_trainer_expect(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert {"config.yaml", "log.txt", "metrics.json", "last_checkpoint"} <= names
+    assert "coco_instances_results.json" in names
     assert {"model_0000000.pth", "model_0000001.pth", "model_final.pth"} & names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert len(list((trained / "pictures").iterdir())) == 4

@@ -5,6 +5,7 @@ Shape legend: N images, L feature levels, Ai anchors on level i, R boxes of an i
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,17 +18,24 @@ from detectron2.structures import Boxes, Instances
 _GROUND_TRUTH_PROBABILITY = 1.0 - 1e-10
 
 
+def _at_most(limit: int, available: Any) -> Any:
+    """The smaller number; while a program is traced, sizes are tensors, and this stays one."""
+    if isinstance(available, Tensor):
+        return available.clamp(max=int(limit))
+    return min(int(limit), available)
+
+
 def _best_of_each_level(
     boxes: Sequence[Tensor], logits: Sequence[Tensor], limit: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The ``limit`` best of every level: (N, K, 4) boxes, (N, K) logits, (K,) level indices."""
     kept_boxes, kept_logits, kept_levels = [], [], []
     for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits, strict=True)):
-        count = min(int(limit), level_logits.shape[1])
-        top_logits, order = level_logits.topk(count, dim=1)
+        top_logits, order = level_logits.topk(_at_most(limit, level_logits.shape[1]), dim=1)
         kept_logits.append(top_logits)
-        kept_boxes.append(torch.take_along_dim(level_boxes, order[..., None], dim=1))
-        kept_levels.append(order.new_full((count,), level))
+        # No take_along_dim: not every exporter has it.
+        kept_boxes.append(level_boxes.gather(1, order[..., None].expand(-1, -1, 4)))
+        kept_levels.append(torch.full_like(order[0], level))
     return torch.cat(kept_boxes, dim=1), torch.cat(kept_logits, dim=1), torch.cat(kept_levels)
 
 
@@ -35,7 +43,8 @@ def _drop_non_finite(
     boxes: Tensor, logits: Tensor, levels: Tensor, training: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     finite = boxes.isfinite().all(dim=1) & logits.isfinite()
-    if finite.all():
+    # A trace would keep the answer for its own image.
+    if not torch.jit.is_tracing() and finite.all():
         return boxes, logits, levels
     if training:
         raise FloatingPointError(

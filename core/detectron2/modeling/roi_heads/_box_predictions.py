@@ -4,12 +4,24 @@ Shape legend: R proposals of a batch, Ri of image i, K foreground classes (class
 Kr = K, or 1 for class-agnostic regression.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
+
+
+def split_by_image(rows: Tensor, instances: Sequence[Instances]) -> tuple[Tensor, ...]:
+    """The rows of each image, one of each instance.
+
+    Those of a single image stay whole: a traced program would keep the count of its own image.
+    """
+    if len(instances) == 1:
+        return (rows,)
+    return rows.split([len(per_image) for per_image in instances])
 
 
 def fast_rcnn_inference(
@@ -58,7 +70,7 @@ def fast_rcnn_inference_single_image(
     by_class = scores[usable, :-1]
     clipped = Boxes(boxes[usable].reshape(-1, 4))
     clipped.clip(image_shape)
-    coordinates = clipped.tensor.view(len(usable), boxes.shape[1] // 4, 4)
+    coordinates = clipped.tensor.view(-1, boxes.shape[1] // 4, 4)
     row, label = (by_class > score_thresh).nonzero(as_tuple=True)
     confidence = by_class[row, label]
     # A class-agnostic box is the same for every class.

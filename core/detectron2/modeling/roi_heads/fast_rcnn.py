@@ -22,7 +22,7 @@ from detectron2.structures.boxes import Boxes  # noqa: F401
 from detectron2.utils.events import get_event_storage  # noqa: F401
 
 from ..box_regression import Box2BoxTransform, _dense_box_regression_loss
-from ._box_predictions import _log_classification_stats, fast_rcnn_inference
+from ._box_predictions import _log_classification_stats, fast_rcnn_inference, split_by_image
 from ._box_predictions import fast_rcnn_inference_single_image as fast_rcnn_inference_single_image
 
 
@@ -293,7 +293,7 @@ class FastRCNNOutputLayers(nn.Module):
         if not proposals:
             return ()
         boxes = self.box2box_transform.apply_deltas(predictions[1], _proposal_boxes(proposals))
-        return boxes.split([len(x) for x in proposals])
+        return split_by_image(boxes, proposals)
 
     def predict_probs(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
@@ -301,4 +301,4 @@ class FastRCNNOutputLayers(nn.Module):
         """N tensors (Ri, K + 1) of class probabilities."""
         logits = predictions[0]
         scores = logits.sigmoid() if self.use_sigmoid_ce else logits.softmax(dim=-1)
-        return scores.split([len(x) for x in proposals])
+        return split_by_image(scores, proposals)

@@ -18,6 +18,8 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from detectron2.utils.registry import Registry
 
+from ._box_predictions import split_by_image
+
 ROI_MASK_HEAD_REGISTRY = Registry("ROI_MASK_HEAD")
 ROI_MASK_HEAD_REGISTRY.__doc__ = """
 Heads that predict masks of regions. An entry is called as ``entry(cfg, input_shape)``.
@@ -37,7 +39,9 @@ def _of_class(logits: Tensor, instances: list[Instances], field: str) -> Tensor:
     if logits.shape[1] == 1:
         return logits[:, 0]
     classes = cat([per_image.get(field) for per_image in instances]).to(logits.device, torch.int64)
-    return logits[torch.arange(len(logits), device=logits.device), classes]
+    # No count of regions is read: a traced program would keep that of its own image.
+    chosen = classes[:, None, None, None].expand(-1, 1, *logits.shape[-2:])
+    return logits.gather(1, chosen)[:, 0]
 
 
 def _log_mask_statistics(logits: Tensor, truth: Tensor) -> None:
@@ -108,8 +112,8 @@ def mask_rcnn_inference(pred_mask_logits: Tensor, pred_instances: list[Instances
     if not pred_instances:
         return
     probabilities = _of_class(pred_mask_logits, pred_instances, "pred_classes").sigmoid()[:, None]
-    sizes = [len(per_image) for per_image in pred_instances]
-    for per_image, masks in zip(pred_instances, probabilities.split(sizes), strict=True):
+    parts = split_by_image(probabilities, pred_instances)
+    for per_image, masks in zip(pred_instances, parts, strict=True):
         per_image.pred_masks = masks
 
 
