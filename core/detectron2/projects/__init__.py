@@ -5,6 +5,7 @@ or with folders that hold them, as in ``projects/PointRend/point_rend``) puts it
 environment variable ``DETECTRON2_PROJECTS``; several paths are separated as those of ``PATH``.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -53,6 +54,13 @@ class _ProjectsFinder(MetaPathFinder):
             "Detectron2, or use upstream Detectron2.",
             name=fullname,
         )
+
+
+def __getattr__(name: str) -> ModuleType:
+    """A project, for ``from detectron2.projects import point_rend``."""
+    if name not in _PROJECTS:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 sys.meta_path.append(_ProjectsFinder())

@@ -2,7 +2,7 @@
 
 import struct
 from enum import IntEnum, unique
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ __all__ = [
 
 RawBox = TypeVar("RawBox", list, tuple, np.ndarray, torch.Tensor)
 
-
-# What selects boxes; TorchScript, which reads annotations, knows tensors only.
-Index = Any if TYPE_CHECKING else torch.Tensor
 
 FOUR_FLOATS = struct.Struct("4f")
 
@@ -67,13 +64,15 @@ class BoxMode(IntEnum):
         source, target = BoxMode(from_mode), BoxMode(to_mode)
         if source == target:
             return box
-        for mode in (source, target):
-            if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS):
-                raise NotImplementedError(
-                    f"cannot convert boxes from {source.name} to {target.name}: "
-                    "only XYXY_ABS and XYWH_ABS are supported"
-                )
-
+        if (source, target) not in CONVERSIONS:
+            raise NotImplementedError(
+                f"cannot convert boxes from {source.name} to {target.name}: only XYXY_ABS and "
+                "XYWH_ABS are supported, XYWHA_ABS to XYXY_ABS, and XYWH_ABS to XYWHA_ABS"
+            )
+        if isinstance(box, (list, tuple)) and np.ndim(box) != 1:
+            raise ValueError(f"BoxMode.convert takes one box as a list, not {box}")
+        if BoxMode.XYWHA_ABS in (source, target):
+            return _like(box, _converted_angle(torch.as_tensor(box), target))
         sign = -1 if target == BoxMode.XYWH_ABS else 1
         if isinstance(box, (list, tuple)) and [type(x) for x in box] == [float] * 4:
             # One annotation, of a million in a data set: rounded as a tensor would be, but faster.
@@ -88,11 +87,36 @@ class BoxMode(IntEnum):
         first, second = corners[..., :2], corners[..., 2:]
         result = torch.cat([first, second + sign * first], dim=-1)
 
-        if isinstance(box, torch.Tensor):
-            return result
-        if isinstance(box, np.ndarray):
-            return result.numpy()
-        return type(box)(result.tolist())
+        return _like(box, result)
+
+
+CONVERSIONS = {
+    (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS), (BoxMode.XYWH_ABS, BoxMode.XYXY_ABS),
+    (BoxMode.XYWHA_ABS, BoxMode.XYXY_ABS), (BoxMode.XYWH_ABS, BoxMode.XYWHA_ABS),
+}  # fmt: skip
+
+
+def _like(box: RawBox, result: torch.Tensor) -> RawBox:
+    """The result as the type of ``box``."""
+    if isinstance(box, torch.Tensor):
+        return result
+    if isinstance(box, np.ndarray):
+        return result.numpy()
+    return type(box)(result.tolist())
+
+
+def _converted_angle(boxes: torch.Tensor, target: BoxMode) -> torch.Tensor:
+    """Boxes (..., 5) with an angle as the boxes around them, or boxes (..., 4) with angle 0."""
+    wanted = 5 if target == BoxMode.XYXY_ABS else 4
+    assert boxes.shape[-1] == wanted, f"A box of this mode has {wanted} numbers"
+    exact = boxes.double()
+    if target == BoxMode.XYWHA_ABS:
+        corner, size = exact[..., :2], exact[..., 2:]
+        angle = torch.zeros_like(exact[..., :1])
+        return torch.cat([corner + size / 2, size, angle], dim=-1).to(boxes.dtype)
+    center, size, angle = exact[..., :2], exact[..., 2:4], exact[..., 4:].deg2rad()
+    half = (angle.cos().abs() * size + angle.sin().abs() * size.flip(-1)) / 2
+    return torch.cat([center - half, center + half], dim=-1).to(boxes.dtype)
 
 
 class Boxes:
@@ -205,7 +229,8 @@ class Boxes:
             return cls(torch.empty(0, 4))
         return cls(torch.cat([boxes.tensor for boxes in boxes_list]))
 
-    def __getitem__(self, item: Index) -> "Boxes":
+    # TorchScript takes what has no annotation for a tensor.
+    def __getitem__(self, item) -> "Boxes":  # type: ignore[no-untyped-def]
         """Selects boxes by an int (one box, still (1, 4)), slice, list, mask or index tensor."""
         if isinstance(item, int):
             return Boxes(self.tensor[item].unsqueeze(0))
