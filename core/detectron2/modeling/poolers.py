@@ -152,7 +152,8 @@ class ROIPooler(nn.Module):
         levels = assign_boxes_to_levels(
             box_lists, self.min_level, self.max_level, self.canonical_box_size, self.canonical_level
         )
-        regions = x[0].new_empty((len(rois), x[0].shape[1], *self.output_size))
+        # Not len(rois): a traced program would keep the number of its own image.
+        regions = x[0].new_empty((rois.shape[0], x[0].shape[1], *self.output_size))
         # Levels without boxes are pooled too: all of them stay part of the graph, as
         # distributed training expects.
         for level, (pooler, feature) in enumerate(zip(self.level_poolers, x, strict=True)):

@@ -84,7 +84,8 @@ def find_top_rpn_proposals(
     """
     boxes, logits, levels = _best_of_each_level(proposals, pred_objectness_logits, pre_nms_topk)
     results = []
-    for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=True):
+    # As many as there are sizes: padding of the batch may follow the images.
+    for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=False):
         coordinates, scores, level = _drop_non_finite(image_boxes, image_logits, levels, training)
         clipped = Boxes(coordinates)
         clipped.clip(size)
