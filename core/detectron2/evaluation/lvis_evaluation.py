@@ -15,7 +15,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation._coco_files import load_ground_truth
-from detectron2.evaluation.coco_evaluation import COCOEvaluator
+from detectron2.evaluation._instance_evaluator import InstanceEvaluator
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
 
@@ -42,10 +42,10 @@ def _lvis() -> Any:
     return lvis
 
 
-class LVISEvaluator(COCOEvaluator):
+class LVISEvaluator(InstanceEvaluator):
     """AP over overlap 0.5 to 0.95, AP50, AP75, by object size and by class frequency, in per cent.
 
-    Takes the outputs that :class:`COCOEvaluator` takes. ``APr``, ``APc`` and ``APf`` are of rare,
+    Takes the outputs that ``COCOEvaluator`` takes. ``APr``, ``APc`` and ``APf`` are of rare,
     common and frequent classes. What has no ground truth is ``nan``.
 
     Args:
