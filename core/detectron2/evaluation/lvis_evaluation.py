@@ -37,7 +37,7 @@ def _lvis() -> Any:
             f"LVIS's metrics need the package lvis ({error}): run `pip install lvis`."
         ) from error
     if not hasattr(np, "float"):
-        # Up to 0.5.3 the package asks NumPy for a name that it no longer has.
+        # lvis up to 0.5.3 uses np.float, which NumPy 1.24 removed.
         vars(evaluation)["np"] = SimpleNamespace(**vars(np), float=float)
     return lvis
 
@@ -46,14 +46,14 @@ class LVISEvaluator(InstanceEvaluator):
     """AP over overlap 0.5 to 0.95, AP50, AP75, by object size and by class frequency, in per cent.
 
     Takes the outputs that ``COCOEvaluator`` takes. ``APr``, ``APc`` and ``APf`` are of rare,
-    common and frequent classes. What has no ground truth is ``nan``.
+    common and frequent classes. Metrics without ground truth are ``nan``.
 
     Args:
         dataset_name: registered, with ``json_file`` in its metadata.
         tasks: out of "bbox" and "segm". By default what the predictions contain.
         distributed: gather the predictions of all processes, and evaluate on the main one.
         output_dir: where to write the predictions to.
-        max_dets_per_image: the best so many detections of an image count; by default 300.
+        max_dets_per_image: limit on the detections per image, best first; by default 300.
 
     Raises:
         ImportError: the lvis package is not installed.
