@@ -44,12 +44,12 @@ _MISSING = object()
 
 
 def _node(tree: Any, name: str) -> Any:
-    """A part of nested dicts; empty where a file has something else there."""
+    """A section of nested dicts; empty if it is missing or not a dict."""
     return tree[name] if isinstance(tree.get(name), dict) else {}
 
 
 def _pop(tree: Any, key: str, default: Any = _MISSING) -> Any:
-    """Take a value out of nested dicts, and the nodes that it leaves empty."""
+    """Remove a value from nested dicts, along with nodes that become empty."""
     head, _, rest = key.partition(".")
     if head not in tree:
         return default
@@ -79,7 +79,7 @@ def upgrade_values(tree: Any, version: int, to_version: int, meta_architecture: 
     """Rename the keys of nested dicts, complete or not, in place.
 
     Args:
-        tree: what a config or a file of it says.
+        tree: a config, or the content of a config file.
         version, to_version: of the keys' names, before and after.
         meta_architecture: whose anchors count where ``tree`` does not say it.
     """
@@ -87,7 +87,7 @@ def upgrade_values(tree: Any, version: int, to_version: int, meta_architecture: 
         _rename(tree, RENAMED[step])
     if version < 2 <= to_version:
         architecture = _node(tree, "MODEL").get("META_ARCHITECTURE", meta_architecture)
-        # Both heads had anchors of their own; now there is one place for those of the one in use.
+        # Each head had its own anchor keys; the anchor generator now has the only ones.
         for name in ("ASPECT_RATIOS", "SIZES"):
             of_retinanet = _pop(tree, f"{_RETINANET}.ANCHOR_{name}")
             of_rpn = _pop(tree, f"MODEL.RPN.ANCHOR_{name}")

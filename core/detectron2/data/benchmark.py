@@ -51,7 +51,7 @@ def iter_benchmark(
 
 
 class _NothingOf(Dataset):
-    """Takes each element of a data set, and gives nothing of it."""
+    """Loads each element of a data set and discards it."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

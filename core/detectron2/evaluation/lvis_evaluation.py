@@ -15,10 +15,8 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation._coco_files import load_ground_truth
-from detectron2.evaluation.coco_evaluation import (
-    COCOEvaluator,
-    instances_to_coco_json,  # noqa: F401
-)
+from detectron2.evaluation._instance_evaluator import InstanceEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json  # noqa: F401
 from detectron2.evaluation.evaluator import DatasetEvaluator  # noqa: F401
 from detectron2.structures.boxes import Boxes, BoxMode, pairwise_iou  # noqa: F401
 from detectron2.utils.file_io import PathManager
@@ -43,23 +41,23 @@ def _lvis() -> Any:
             f"LVIS's metrics need the package lvis ({error}): run `pip install lvis`."
         ) from error
     if not hasattr(np, "float"):
-        # Up to 0.5.3 the package asks NumPy for a name that it no longer has.
+        # lvis up to 0.5.3 uses np.float, which NumPy 1.24 removed.
         vars(evaluation)["np"] = SimpleNamespace(**vars(np), float=float)
     return lvis
 
 
-class LVISEvaluator(COCOEvaluator):
+class LVISEvaluator(InstanceEvaluator):
     """AP over overlap 0.5 to 0.95, AP50, AP75, by object size and by class frequency, in per cent.
 
-    Takes the outputs that :class:`COCOEvaluator` takes. ``APr``, ``APc`` and ``APf`` are of rare,
-    common and frequent classes. What has no ground truth is ``nan``.
+    Takes the outputs that ``COCOEvaluator`` takes. ``APr``, ``APc`` and ``APf`` are of rare,
+    common and frequent classes. Metrics without ground truth are ``nan``.
 
     Args:
         dataset_name: registered, with ``json_file`` in its metadata.
         tasks: out of "bbox" and "segm". By default what the predictions contain.
         distributed: gather the predictions of all processes, and evaluate on the main one.
         output_dir: where to write the predictions to.
-        max_dets_per_image: the best so many detections of an image count; by default 300.
+        max_dets_per_image: limit on the detections per image, best first; by default 300.
 
     Raises:
         ImportError: the lvis package is not installed.

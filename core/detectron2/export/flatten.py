@@ -27,7 +27,7 @@ class Schema:
 
     Attributes:
         kind: "leaf", "list", "tuple", "dict", "Instances", or the full name of a tensor's wrapper.
-        parts: the schemas of what it contains, in the order of its leaves.
+        parts: the schemas of its items, in the order of their leaves.
         keys: of a dict or of Instances, sorted.
     """
 
@@ -74,11 +74,11 @@ def flatten_to_tuple(obj: Any) -> tuple[tuple[Any, ...], Schema]:
     """The leaves of an object, and the schema that builds it from them again.
 
     Args:
-        obj: lists, tuples, dicts with text as keys, ``Instances``, ``Boxes`` and ``ROIMasks`` in
+        obj: lists, tuples, dicts with string keys, ``Instances``, ``Boxes`` and ``ROIMasks`` in
             any nesting; everything else is a leaf. The size of Instances becomes a tensor.
 
     Raises:
-        KeyError: a key of a dict is no text.
+        KeyError: a key of a dict is not a string.
     """
     if isinstance(obj, (list, tuple)):
         return _flatten_all("list" if isinstance(obj, list) else "tuple", obj)
@@ -87,7 +87,7 @@ def flatten_to_tuple(obj: Any) -> tuple[tuple[Any, ...], Schema]:
     if isinstance(obj, Mapping):
         wrong = [key for key in obj if not isinstance(key, str)]
         if wrong:
-            raise KeyError(f"Keys of a dict have to be text for tracing, not {wrong[0]!r}.")
+            raise KeyError(f"Keys of a dict have to be strings for tracing, not {wrong[0]!r}.")
         keys = tuple(sorted(obj))
         return _flatten_all("dict", [obj[key] for key in keys], keys)
     if isinstance(obj, Instances):
@@ -129,14 +129,14 @@ class TracingAdapter(nn.Module):
         """
         Args:
             model: any module; out of a wrapper for parallel training it is taken.
-            inputs: what it is called with: one argument, or a tuple of them.
+            inputs: one argument of the model, or a tuple of all.
             inference_func: called as ``inference_func(model, *inputs)``, to call the model in
                 another way.
-            allow_non_tensor: let inputs have leaves that are no tensors, which stay as they are,
-                and leave out such of the outputs.
+            allow_non_tensor: keep leaves of the inputs that are not tensors as constants, and drop
+                those of the outputs.
 
         Raises:
-            ValueError: there are such leaves, and they are not allowed.
+            ValueError: the inputs have such leaves and ``allow_non_tensor`` is False.
         """
         super().__init__()
         wrappers = (nn.parallel.DistributedDataParallel, nn.DataParallel)
@@ -172,7 +172,7 @@ class TracingAdapter(nn.Module):
         result = self._only_tensors(flat, "outputs")
         complete = len(result) == len(flat)
         assert self.outputs_schema in (None, schema) or not complete, (
-            "The model's outputs have another structure than in the call before."
+            "The structure of the model's outputs differs from that of the previous call."
         )
         self.outputs_schema = schema if complete else None
         return result

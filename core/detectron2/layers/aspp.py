@@ -77,12 +77,12 @@ class ASPP(nn.Module):
         """(N, in_channels, H, W) -> (N, out_channels, H, W).
 
         Raises:
-            ValueError: the size is no multiple of ``pool_kernel_size``.
+            ValueError: the size is not a multiple of ``pool_kernel_size``.
         """
         size = x.shape[-2:]
         window = self.pool_kernel_size
         if window is not None and (size[0] % window[0] or size[1] % window[1]):
-            raise ValueError(f"The input size {tuple(size)} is no multiple of {tuple(window)}.")
+            raise ValueError(f"The input size {tuple(size)} is not a multiple of {tuple(window)}.")
         parts = [part(x) for part in self.convs]
         parts[-1] = F.interpolate(parts[-1], size=size, mode="bilinear", align_corners=False)
         merged = self.project(torch.cat(parts, dim=1))

@@ -1,4 +1,4 @@
-"""Panoptic segmentations as pictures: the segments of an id map, and how they are drawn."""
+"""Drawing panoptic segmentations, given as maps of segment ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PanopticPrediction:
     Args:
         panoptic_seg: (H, W) of segment ids.
         segments_info: of each segment a dict with ``id``, ``category_id`` and ``isthing``. With
-            None, ids are ``category_id * label_divisor + instance`` and -1 is no segment.
+            None, ids are ``category_id * label_divisor + instance`` and -1 is void.
         metadata: with ``label_divisor`` and ``thing_dataset_id_to_contiguous_id``, for that case.
     """
 

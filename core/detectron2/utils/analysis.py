@@ -77,8 +77,8 @@ def flop_count_operators(model: nn.Module, inputs: Any) -> dict[str, float]:
     """10^9 multiply-adds of a run in evaluation mode by kind of operator.
 
     Args:
-        model: any module; what a detector does depends on what it finds, so that one input alone
-            says little about its heads.
+        model: any module. The cost of a detector's heads depends on the number of detections, so
+            average over several inputs.
         inputs: see :class:`FlopCountAnalysis`.
     """
     with _evaluation_mode(model):
@@ -93,7 +93,7 @@ def activation_count_operators(
 
     Args:
         model: a detector.
-        inputs: one dict with ``image``; nothing else of it is used.
+        inputs: one dict with ``image``; its other keys are ignored.
         kwargs: ``supported_ops``, see ``fvcore.nn.activation_count``.
     """
     assert len(inputs) == 1, f"Activations are counted for one image, not for {len(inputs)}."

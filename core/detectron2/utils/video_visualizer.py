@@ -1,4 +1,4 @@
-"""Pictures of predictions on the frames of a video, with colours that stay with their objects."""
+"""Visualization of predictions on video frames, with stable colours per object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from detectron2.utils.visualizer import (
     _PanopticPrediction,  # noqa: F401
 )
 
-MIN_OVERLAP = 0.5  # of an object with itself in the next frame
-FRAMES_TO_LIVE = 8  # so long a colour waits for an object that the detector has lost
+MIN_OVERLAP = 0.5  # IoU between consecutive frames to count as the same object
+FRAMES_TO_LIVE = 8  # an undetected object keeps its colour for this many frames
 MAX_NUM_IDS = 74
 
 

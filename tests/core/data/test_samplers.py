@@ -97,5 +97,5 @@ def test_batches_of_one_group():
     assert next(iter(sampler)) == [5, 1]
     with pytest.raises(NotImplementedError):
         len(sampler)
-    with pytest.raises(ValueError, match="list"):
+    with pytest.raises(ValueError, match="sampler"):
         GroupedBatchSampler([1, 2], [0, 0], 2)

@@ -97,6 +97,12 @@ def test_unknown_config_is_a_runtime_error_that_names_it(name):
         getattr(model_zoo, name)("COCO/nope.yaml")
 
 
+@pytest.mark.core_only(reason="core has no conversion of Caffe2's weights")
+def test_weights_of_caffe2_are_refused():
+    with pytest.raises(ValueError, match="R-50-GN has Caffe2's weight names"):
+        model_zoo.get("Misc/mask_rcnn_R_50_FPN_3x_gn.yaml", device="cpu")
+
+
 @pytest.mark.core_only(reason="core has no LazyConfigs in its zoo")
 def test_the_message_says_what_to_do():
     with pytest.raises(RuntimeError, match="YAML configs only"):

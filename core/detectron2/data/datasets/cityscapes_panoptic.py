@@ -36,7 +36,7 @@ def load_cityscapes_panoptic(
     Args:
         image_dir: the folder of the cities' folders, such as ``leftImg8bit/train``.
         gt_dir: the folder of the png files, such as ``gtFine/cityscapes_panoptic_train``.
-        gt_json: the json file beside it.
+        gt_json: the json file of the same name.
         meta: with ``thing_dataset_id_to_contiguous_id`` and the same of stuff.
 
     Returns:

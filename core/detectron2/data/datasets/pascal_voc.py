@@ -32,7 +32,7 @@ def read_annotation(path: str) -> ET.Element:
     """The root element of an XML file.
 
     Raises:
-        ValueError: it is no XML.
+        ValueError: the file is not valid XML.
     """
     with PathManager.open(path) as file:
         try:
@@ -75,7 +75,7 @@ def load_voc_instances(
         1 and includes the last one, so that 1 is taken from x0 and y0 only.
 
     Raises:
-        ValueError: a file is no XML, lacks an element, or has an object of another class.
+        ValueError: a file is not valid XML, lacks an element, or has an unknown class.
     """
     index = {name: position for position, name in enumerate(class_names)}
     names = read_image_set(os.path.join(dirname, "ImageSets", "Main", f"{split}.txt"))

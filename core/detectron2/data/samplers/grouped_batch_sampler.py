@@ -17,7 +17,7 @@ class GroupedBatchSampler(BatchSampler):
         batch_size: indices per batch. Of a group's last indices a smaller batch is not made.
 
     Raises:
-        ValueError: ``sampler`` is no sampler.
+        ValueError: ``sampler`` is not a torch ``Sampler``.
     """
 
     def __init__(

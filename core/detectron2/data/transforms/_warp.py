@@ -25,7 +25,7 @@ def rotation_matrix(center: Any, angle: float) -> np.ndarray:
 
 
 def warp_affine(img: np.ndarray, matrix: np.ndarray, size: Any, interp: int) -> np.ndarray:
-    """Move each pixel (x, y) to ``matrix @ (x, y, 1)``; what comes from outside is 0.
+    """Move each pixel (x, y) to ``matrix @ (x, y, 1)``; pixels from outside are 0.
 
     Args:
         img: (H, W) or (H, W, C), of any type of numbers.
@@ -80,7 +80,7 @@ class ExtentTransform(Transform):
         src_rect: x0, y0, x1, y1 in pixels of the image.
         output_size: (height, width) of the result.
         interp: a PIL interpolation.
-        fill: the value of what lies outside of the image.
+        fill: the value of pixels outside of the image.
     """
 
     def __init__(

@@ -76,8 +76,8 @@ class RandomExtent(Augmentation):
 
     Args:
         scale_range: smallest and largest size of the rectangle relative to the image.
-        shift_range: (x, y) by how much of the image's size the rectangle's middle moves at most,
-            all in all: by half of it to either side.
+        shift_range: (x, y) range of the rectangle's centre relative to the image's size; it moves
+            by at most half of that in either direction.
     """
 
     def __init__(self, scale_range: Sequence[float], shift_range: Sequence[float]) -> None:

@@ -154,12 +154,12 @@ def _polygon_area(polygon: np.ndarray) -> float:
 
 
 class RotationTransform(Transform):
-    """Rotates an image of ``h`` x ``w`` pixels counter-clockwise; what comes in is 0.
+    """Rotates an image of ``h`` x ``w`` pixels counter-clockwise; new pixels are 0.
 
     Args:
         h, w: the size of the images it will be applied to, in pixels.
         angle: in degrees.
-        expand: enlarge the image so that all of it is kept; otherwise the size stays.
+        expand: enlarge the output to fit the whole rotated image; otherwise keep the size.
         center: (x, y) of the fixed point, by default the middle; of no effect with ``expand``.
         interp: 0, 1 or 2: nearest neighbour, bilinear (the default), bicubic, as in OpenCV.
     """

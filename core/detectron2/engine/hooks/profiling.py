@@ -16,7 +16,7 @@ from ..train_loop import HookBase
 
 
 class TorchProfiler(HookBase):
-    """Profiles iterations with ``torch.profiler`` and writes what it finds.
+    """Profiles iterations with ``torch.profiler`` and writes the results.
 
     Without TensorBoard's format, files are ``OUTPUT_DIR/profiler-trace-iterN.json``, which
     ``chrome://tracing`` shows. The first iterations are slower than the rest and say little.
