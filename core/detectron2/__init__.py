@@ -15,15 +15,13 @@ __implementation__ = "core"
 
 def _refuse_beside_upstream() -> None:
     """Raise ImportError where upstream Detectron2 is installed beside these files."""
-    try:
-        installed = metadata.version("detectron2")
-    except metadata.PackageNotFoundError:  # used from the source folder
-        return
-    if "+core" not in installed:
-        raise ImportError(
-            f"The files of detectron2-core and upstream Detectron2 {installed} are both in this "
-            "environment: run `pip uninstall -y detectron2`, then install the one you want."
-        )
+    for distribution in metadata.distributions(name="detectron2"):
+        if "+core" not in distribution.version:
+            raise ImportError(
+                "The files of detectron2-core and upstream Detectron2 "
+                f"{distribution.version} are both in this environment: run `pip uninstall -y "
+                "detectron2`, then install the one you want."
+            )
 
 
 _refuse_beside_upstream()
