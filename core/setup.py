@@ -1,4 +1,8 @@
-"""Packaging of detectron2-core. It does not install beside upstream Detectron2."""
+"""Packaging of detectron2-core, as a distribution named ``detectron2``.
+
+With upstream's name, pip replaces one by the other instead of mixing their files, and whatever asks
+for ``detectron2``, or for its version, finds it. The local part of the version tells them apart.
+"""
 
 import site
 import sysconfig
@@ -24,8 +28,8 @@ REQUIREMENTS = [
 ]
 
 
-def refuse_beside_upstream() -> None:
-    """Stop where upstream Detectron2 is in the environment that is installed into.
+def refuse_beside_old_core() -> None:
+    """Stop where core is installed under its former name, whose files pip would not replace.
 
     pip builds in an environment of its own that hides the outer one's packages from imports, but
     not the outer one's folders.
@@ -34,23 +38,31 @@ def refuse_beside_upstream() -> None:
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
     for distribution in metadata.distributions(path=folders):
-        if (distribution.metadata["Name"] or "").lower() == "detectron2":
+        if (distribution.metadata["Name"] or "").lower() == "detectron2-core":
             raise SystemExit(
-                f"Both detectron2-core and upstream Detectron2 {distribution.version} would be in "
-                "this environment and they share one import name: run `pip uninstall detectron2` "
-                "to keep detectron2-core, or `pip uninstall detectron2-core` to keep upstream."
+                f"detectron2-core {distribution.version} is in this environment, and the "
+                "distribution is called detectron2 now: run `pip uninstall -y detectron2-core`, "
+                "then install again."
             )
 
 
-refuse_beside_upstream()
+refuse_beside_old_core()
 
 setup(
-    name="detectron2-core",
-    version="0.1.0",
+    name="detectron2",
+    version="0.6+core.0.2",
     description="An independent, pure-Python implementation of a slice of the Detectron2 API",
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["detectron2", "detectron2.*"]),
-    package_data={"detectron2": ["py.typed"]},
+    package_data={
+        "detectron2": [
+            "py.typed",
+            "data/datasets/*.txt",
+            "model_zoo/*.txt",
+            "model_zoo/configs/*.yaml",
+            "model_zoo/configs/*/*.yaml",
+        ]
+    },
     install_requires=REQUIREMENTS,
 )

@@ -13,7 +13,8 @@ WITHOUT_TORCH = (
     ".` from this repository; without it only projects_ext.deploy works."
 )
 
-UPSTREAM, CORE = "detectron2", "detectron2-core"
+# The second is core's former name; with the present one pip replaces one by the other.
+DETECTRON2, OLD_CORE = "detectron2", "detectron2-core"
 
 
 def _installed(name: str) -> bool:
@@ -32,9 +33,9 @@ def _require_one_detectron2() -> None:
             "`pip install ./core` from this repository, or build upstream Detectron2 as its own "
             "documentation says."
         )
-    if _installed(UPSTREAM) and _installed(CORE):
+    if _installed(DETECTRON2) and _installed(OLD_CORE):
         raise ImportError(
-            "both upstream Detectron2 and detectron2-core are installed and overwrite each other: "
+            "both detectron2 and detectron2-core are installed and overwrite each other: "
             "run `pip uninstall -y detectron2 detectron2-core`, then install the one you want."
         )
 

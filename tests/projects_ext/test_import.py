@@ -43,5 +43,5 @@ def test_two_of_them_are_refused(tmp_path: Path) -> None:
             f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 0.1\n"
         )
     sentence = last_line("import projects_ext", tmp_path)
-    assert sentence.startswith("ImportError: both upstream Detectron2 and detectron2-core")
+    assert sentence.startswith("ImportError: both detectron2 and detectron2-core")
     assert "pip uninstall" in sentence

@@ -106,6 +106,11 @@ class DetectionCheckpointer(Checkpointer):
         if not path:
             return super().load(path, *args, **kwargs)
         path, self._match_by_suffix = _split_query(os.fspath(path))
+        if path.startswith("catalog://"):
+            raise ValueError(
+                f"Checkpoint {path} has Caffe2's weight names, which detectron2-core does not "
+                "convert: set MODEL.WEIGHTS to another file, or to '' for random weights."
+            )
         local = self.path_manager.get_local_path(path)
         if not os.path.isfile(local):
             where = f" (seen from process {comm.get_rank()})" if comm.get_world_size() > 1 else ""

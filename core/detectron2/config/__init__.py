@@ -1,5 +1,6 @@
 """Configuration: the YAML route (``get_cfg``, ``CfgNode``) and the Python one (``LazyConfig``)."""
 
+from .compat import downgrade_config, upgrade_config
 from .config import CfgNode, configurable, get_cfg, global_cfg, set_global_cfg
 from .instantiate import instantiate
 from .lazy import LazyCall, LazyConfig
@@ -9,8 +10,10 @@ __all__ = [
     "LazyCall",
     "LazyConfig",
     "configurable",
+    "downgrade_config",
     "get_cfg",
     "global_cfg",
     "instantiate",
     "set_global_cfg",
+    "upgrade_config",
 ]

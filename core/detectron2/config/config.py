@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -11,12 +12,12 @@ from omegaconf import DictConfig
 from yacs.config import CfgNode as _PlainNode
 from yaml.constructor import ConstructorError
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 from ..utils.file_io import PathManager
 from ._yaml import with_line
+from .compat import CONFIG_VERSION, guess_version, upgrade_values
 from .defaults import DEFAULTS
-
-CONFIG_VERSION = 2
-"""The version of the keys' names that this library understands."""
 
 
 class CfgNode(_CfgNode):
@@ -32,6 +33,8 @@ class CfgNode(_CfgNode):
     def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = False) -> None:
         """Take over the values of a YAML file and of the files it names under ``_BASE_``.
 
+        Keys of older versions of Detectron2 are understood, with a warning.
+
         Args:
             cfg_filename: path or address.
             allow_unsafe: allow YAML tags that make Python objects, i.e. run code. Detectron2's
@@ -41,7 +44,7 @@ class CfgNode(_CfgNode):
             FileNotFoundError: no such file.
             KeyError: the file has a key that this node lacks.
             ValueError: a value's type differs from the present value's; the file is written for
-                another version of the keys; or it has a tag that makes a Python object.
+                a newer version of the keys; or it has a tag that makes a Python object.
         """
         if not PathManager.isfile(cfg_filename):
             raise FileNotFoundError(f"Config file '{cfg_filename}' does not exist.")
@@ -52,21 +55,41 @@ class CfgNode(_CfgNode):
                 f"Config file '{cfg_filename}' or its base, {with_line(error)}: write the value "
                 "itself there, or pass allow_unsafe=True if you trust the file."
             ) from error
-        version = values.get("VERSION", CONFIG_VERSION)
-        if "VERSION" in self and version != CONFIG_VERSION:
-            raise ValueError(
-                f"Config file '{cfg_filename}' is written for VERSION {version} of the keys, this "
-                f"library knows version {CONFIG_VERSION}: rename its keys and set VERSION."
-            )
+        if "VERSION" in self:
+            self._upgrade(values, cfg_filename)
         try:
             self.merge_from_other_cfg(type(self)(values))
         except (KeyError, ValueError) as error:
             raise type(error)(f"Config file '{cfg_filename}': {error.args[0]}") from error
 
+    def _upgrade(self, values: dict[str, Any], filename: str) -> None:
+        """Give what a file says the names of this version's keys, with a warning."""
+        version = values.get("VERSION")
+        if version is None:
+            version = guess_version(values, filename)
+        if version not in range(CONFIG_VERSION + 1):
+            raise ValueError(
+                f"Config file '{filename}' is written for VERSION {version} of the keys, this "
+                f"library knows versions up to {CONFIG_VERSION}: rename its keys and set VERSION."
+            )
+        if version == CONFIG_VERSION:
+            return
+        logging.getLogger(__name__).warning(
+            "Config file '%s' has the keys of version %s; their new names are used.",
+            filename,
+            version,
+        )
+        architecture = self.get("MODEL", {}).get("META_ARCHITECTURE", "")
+        upgrade_values(values, version, CONFIG_VERSION, architecture)
+        values["VERSION"] = CONFIG_VERSION
+
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """The tree as YAML text; arguments as for ``yaml.safe_dump``."""
         return super().dump(*args, **kwargs)
 
+
+_C = CfgNode(copy.deepcopy(DEFAULTS))
+"""What ``get_cfg`` copies. Projects add their keys' defaults to it."""
 
 global_cfg = CfgNode()
 """The values that ``set_global_cfg`` has last been given."""
@@ -80,7 +103,7 @@ def set_global_cfg(cfg: CfgNode) -> None:
 
 def get_cfg() -> CfgNode:
     """A new configuration with every key at its default; see ``defaults.py``."""
-    return CfgNode(copy.deepcopy(DEFAULTS))
+    return _C.clone()
 
 
 def _is_config(value: Any) -> bool:
@@ -183,3 +206,6 @@ def configurable(
         return _configurable_function(function, translation)
 
     return decorate
+
+
+_get_args_from_config = unavailable(__name__, INTERNALS, "_get_args_from_config")

@@ -291,3 +291,12 @@ DEFAULTS: dict[str, Any] = {
     "VIS_PERIOD": 0,
     "GLOBAL": {"HACK": 1.0},
 }
+
+
+def __getattr__(name: str) -> Any:
+    """Upstream's ``_C`` (the node that ``get_cfg`` copies) and ``CN`` (its class)."""
+    from . import config  # it imports this module
+
+    if name in ("_C", "CN"):
+        return config._C if name == "_C" else config.CfgNode
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -16,9 +16,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf, SCMode
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 from ..utils.file_io import PathManager
 from ..utils.registry import _convert_target_to_string, locate
-from ._loader import cast_to_config, run_config_file
+from ._loader import PACKAGE, cast_to_config, run_config_file
+from ._loader import cast_to_config as _cast_to_config  # noqa: F401
 from ._python_text import assignments, expression
 from ._yaml import load_saved, with_line
 
@@ -78,7 +81,14 @@ def _run(filename: str) -> dict[str, Any]:
         raise ValueError(f"Config file {filename} has to hold a mapping of keys to values.")
     # Names beginning with "_", which are private in Python, are plain keys in YAML.
     config = OmegaConf.create(content, flags={"allow_objects": True})
-    return {str(key): value for key, value in config.items()}
+    return {str(key): _top_level_value(config, key) for key in config}
+
+
+def _top_level_value(config: DictConfig, key: Any) -> Any:
+    """The value under a key of a whole file; an interpolation as it is written there."""
+    if OmegaConf.is_interpolation(config, key):
+        return OmegaConf.to_container(config, resolve=False)[key]  # type: ignore[index]
+    return config[key]
 
 
 def _nameable(target: Any) -> str | None:
@@ -166,13 +176,14 @@ class LazyConfig:
         """
         filename = os.fspath(filename).replace("/./", "/")
         names = _run(filename)
+        is_yaml = not filename.endswith(".py")
         if keys is None:
             public = {
                 name: cast_to_config(value)
                 for name, value in names.items()
                 if _is_container(value) and not name.startswith("_")
             }
-            if not filename.endswith(".py"):
+            if is_yaml:
                 public = names
             return OmegaConf.create(public, flags={"allow_objects": True})
         wanted = (keys,) if isinstance(keys, str) else tuple(keys)
@@ -180,7 +191,9 @@ class LazyConfig:
             if key not in names:
                 known = ", ".join(sorted(name for name in names if _is_data(name, names[name])))
                 raise KeyError(f"Config file {filename} does not define '{key}', but {known}.")
-        values = tuple(cast_to_config(names[key]) for key in wanted)
+        # Below a whole config, so that interpolations find what they name.
+        whole = OmegaConf.create(names, flags={"allow_objects": True}) if is_yaml else names
+        values = tuple(cast_to_config(whole[key]) for key in wanted)
         return values[0] if isinstance(keys, str) else values
 
     @staticmethod
@@ -264,3 +277,9 @@ class LazyConfig:
         if isinstance(content, dict) and "_target_" not in content:
             return "".join(f"{line}\n" for line in assignments(content, prefix))
         return f"{prefix}{expression(content)}\n"
+
+
+(_patch_import, _validate_py_syntax, _visit_dict_config, _random_package_name) = unavailable(
+    __name__, INTERNALS, "_patch_import _validate_py_syntax _visit_dict_config _random_package_name"
+)
+_CFG_PACKAGE_NAME = PACKAGE

@@ -12,11 +12,17 @@ import torch
 from torch.utils import data as torchdata
 
 from detectron2.config import configurable
+from detectron2.data.detection_utils import check_metadata_consistency  # noqa: F401
+from detectron2.structures.boxes import BoxMode  # noqa: F401
 from detectron2.utils.comm import get_world_size
 from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import _log_api_usage, log_first_n  # noqa: F401
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
+from .catalog import DatasetCatalog, MetadataCatalog  # noqa: F401
 from .common import AspectRatioGroupedDataset, DatasetFromList, MapDataset, ToIterableDataset
 from .dataset_dicts import (
+    filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
     get_detection_dataset_dicts,
     load_proposals_into_dataset,
@@ -34,6 +40,7 @@ __all__ = [
     "build_batch_data_loader",
     "build_detection_test_loader",
     "build_detection_train_loader",
+    "filter_images_with_few_keypoints",
     "filter_images_with_only_crowd_annotations",
     "get_detection_dataset_dicts",
     "load_proposals_into_dataset",
@@ -274,3 +281,8 @@ def trivial_batch_collator(batch: list[Any]) -> list[Any]:
 def worker_init_reset_seed(worker_id: int) -> None:
     """Give each loading process random numbers of its own."""
     seed_all_rng(torch.initial_seed() % 2**31 + worker_id)
+
+
+(_build_weighted_sampler, _get_train_datasets_repeat_factors) = unavailable(
+    __name__, INTERNALS, "_build_weighted_sampler _get_train_datasets_repeat_factors"
+)

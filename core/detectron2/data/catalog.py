@@ -8,6 +8,8 @@ from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
+from detectron2.utils.logger import log_first_n  # noqa: F401
+
 __all__ = ["DatasetCatalog", "Metadata", "MetadataCatalog"]
 
 

@@ -8,10 +8,14 @@ import logging
 import pickle
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils import data
+
+from detectron2.utils.serialize import PicklableWrapper
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["AspectRatioGroupedDataset", "DatasetFromList", "MapDataset", "ToIterableDataset"]
 
@@ -39,7 +43,7 @@ class MapDataset(data.Dataset):
 
     def __init__(self, dataset: Any, map_func: Callable[[Any], Any]) -> None:
         self._dataset = dataset
-        self._map_func = map_func
+        self._map_func = PicklableWrapper(map_func)  # also a lambda, for spawned workers
         self._rng = random.Random(42)
         self._usable = set(range(len(dataset)))
 
@@ -73,7 +77,7 @@ class _MapIterableDataset(data.IterableDataset):
 
     def __init__(self, dataset: Any, map_func: Callable[[Any], Any]) -> None:
         self._dataset = dataset
-        self._map_func = map_func
+        self._map_func = PicklableWrapper(map_func)
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -135,7 +139,8 @@ class DatasetFromList(data.Dataset):
         if callable(serialize):
             self._lst = serialize(lst)
         else:
-            self._lst = _TorchSerializedList(lst) if serialize and len(lst) else lst
+            method = _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD
+            self._lst = method(lst) if serialize and len(lst) else lst
         self._serialized = self._lst is not lst
 
     def __len__(self) -> int:
@@ -220,3 +225,22 @@ class AspectRatioGroupedDataset(data.IterableDataset):
             if len(groups[is_wide]) == self.batch_size:
                 yield groups[is_wide]
                 groups[is_wide] = []
+
+
+(_roundrobin, _shard_iterator_dataloader_worker) = unavailable(
+    __name__, INTERNALS, "_roundrobin _shard_iterator_dataloader_worker"
+)
+
+_DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD: Callable[[list[Any]], Any] = _TorchSerializedList
+
+
+@contextmanager
+def set_default_dataset_from_list_serialize_method(new: Callable[[list[Any]], Any]) -> Iterator:
+    """Within the block, ``DatasetFromList(..., serialize=True)`` serializes by ``new``."""
+    global _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD
+    former = _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD
+    _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD = new
+    try:
+        yield
+    finally:
+        _DEFAULT_DATASET_FROM_LIST_SERIALIZE_METHOD = former

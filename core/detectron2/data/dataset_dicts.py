@@ -203,3 +203,26 @@ def _check_and_show_classes(names: list[str], dicts: list[dict[str, Any]]) -> No
         return  # class names are optional
     check_metadata_consistency("thing_classes", names)
     print_instances_class_histogram(dicts, MetadataCatalog.get(names[0]).thing_classes)
+
+
+def filter_images_with_few_keypoints(
+    dataset_dicts: list[dict[str, Any]], min_keypoints_per_image: int
+) -> list[dict[str, Any]]:
+    """The images with at least so many visible keypoints (visibility above 0), all objects' joined.
+
+    Args:
+        dataset_dicts: with ``annotations``, of which some may lack ``keypoints``.
+        min_keypoints_per_image: how many are enough.
+    """
+
+    def visible(image: dict[str, Any]) -> int:
+        annotations = image["annotations"]
+        return sum(v > 0 for each in annotations for v in each.get("keypoints", ())[2::3])
+
+    kept = [image for image in dataset_dicts if visible(image) >= min_keypoints_per_image]
+    logger.info(
+        "Removed %d images with fewer than %d keypoints.",
+        len(dataset_dicts) - len(kept),
+        min_keypoints_per_image,
+    )
+    return kept

@@ -17,11 +17,17 @@ from detectron2.structures import (
     PolygonMasks,
     polygons_to_bitmask,
 )
+from detectron2.structures.keypoints import Keypoints  # noqa: F401
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
+from detectron2.utils.unavailable import unavailable
 
 from . import transforms as T
 from .catalog import MetadataCatalog
 from .image_io import (
+    _RGB_TO_YUV,
+    _YUV_TO_RGB,
     SizeMismatchError,
+    _upright,
     check_image_size,
     convert_image_to_rgb,
     convert_PIL_to_numpy,
@@ -253,13 +259,13 @@ def gen_crop_transform_with_instance(
     crop, image = np.asarray(crop_size, dtype=np.int32), np.asarray(image_size)
     x0, y0, x1, y1 = BoxMode.convert(instance["bbox"], instance["bbox_mode"], BoxMode.XYXY_ABS)
     center = np.array([(y0 + y1) / 2, (x0 + x1) / 2])
-    if (center > image).any() or (center < 0).any():
-        raise ValueError(
-            f"The box {instance['bbox']} has its centre outside of an image of {tuple(image)} "
-            "(height, width) pixels."
-        )
-    if (crop > image).any():
-        raise ValueError(f"A crop of {tuple(crop)} is larger than its image, {tuple(image)}.")
+    assert (center <= image).all() and (center >= 0).all(), (  # noqa: PT018
+        f"The box {instance['bbox']} has its centre outside of an image of {tuple(image)} "
+        "(height, width) pixels."
+    )
+    assert (crop <= image).all(), (
+        f"A crop of {tuple(crop)} is larger than its image, {tuple(image)}."
+    )
     lowest = np.maximum(np.floor(center).astype(np.int32) - crop, 0)
     highest = np.minimum(np.ceil(center).astype(np.int32), image - crop)
     top = np.random.randint(lowest[0], highest[0] + 1)
@@ -301,3 +307,23 @@ def build_augmentation(cfg: Any, is_train: bool) -> list[T.Augmentation]:
     style = options.MIN_SIZE_TRAIN_SAMPLING
     resize = T.ResizeShortestEdge(options.MIN_SIZE_TRAIN, options.MAX_SIZE_TRAIN, style)
     return [resize, *directions[options.RANDOM_FLIP]()]
+
+
+annotations_to_instances_rotated = unavailable(
+    __name__, "rotated boxes", "annotations_to_instances_rotated"
+)
+
+(create_keypoint_hflip_indices, transform_keypoint_annotations) = unavailable(
+    __name__, "keypoints", "create_keypoint_hflip_indices transform_keypoint_annotations"
+)
+
+build_transform_gen = build_augmentation
+_apply_exif_orientation = _upright
+_EXIF_ORIENT = 274  # of EXIF's table of tags
+_M_RGB2YUV, _M_YUV2RGB = _RGB_TO_YUV.tolist(), _YUV_TO_RGB.tolist()
+
+
+def get_bbox(annotation: dict[str, Any]) -> np.ndarray:
+    """An annotation's box, in absolute XYXY coordinates, (4,)."""
+    mode = annotation["bbox_mode"]
+    return np.asarray(BoxMode.convert(annotation["bbox"], mode, BoxMode.XYXY_ABS))

@@ -10,6 +10,7 @@ from .defaults import (
     default_writers,
 )
 from .hooks import (
+    AutogradProfiler,
     BestCheckpointer,
     CallbackHook,
     EvalHook,
@@ -18,6 +19,8 @@ from .hooks import (
     PeriodicCheckpointer,
     PeriodicWriter,
     PreciseBN,
+    TorchMemoryStats,
+    TorchProfiler,
 )
 from .launch import DEFAULT_TIMEOUT, launch
 from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
@@ -25,6 +28,7 @@ from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
 __all__ = [
     "DEFAULT_TIMEOUT",
     "AMPTrainer",
+    "AutogradProfiler",
     "BestCheckpointer",
     "CallbackHook",
     "DefaultPredictor",
@@ -37,6 +41,8 @@ __all__ = [
     "PeriodicWriter",
     "PreciseBN",
     "SimpleTrainer",
+    "TorchMemoryStats",
+    "TorchProfiler",
     "TrainerBase",
     "create_ddp_model",
     "default_argument_parser",

@@ -18,19 +18,31 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
+from detectron2.config.lazy import LazyConfig  # noqa: F401
 from detectron2.data.build import build_detection_test_loader, build_detection_train_loader
+from detectron2.data.catalog import MetadataCatalog  # noqa: F401
 from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.evaluation.testing import print_csv_format, verify_results
 from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter
+from detectron2.utils.collect_env import collect_env_info  # noqa: F401
+from detectron2.utils.env import seed_all_rng  # noqa: F401
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, JSONWriter, TensorboardXWriter  # noqa: F401
 from detectron2.utils.logger import setup_logger
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from . import hooks
 from ._auto_scale import scale_schedule
 from .predictor import DefaultPredictor
-from .setup import create_ddp_model, default_argument_parser, default_setup, default_writers
+from .setup import _lookup as _try_get_key  # noqa: F401
+from .setup import (
+    _set_float32_precision,  # noqa: F401
+    create_ddp_model,
+    default_argument_parser,
+    default_setup,
+    default_writers,
+)
 from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
 
 __all__ = [
@@ -292,3 +304,7 @@ class DefaultTrainer(TrainerBase):
             f"max_iter={solver.MAX_ITER}, warmup={solver.WARMUP_ITERS}."
         )
         return scaled
+
+
+_highlight = unavailable(__name__, INTERNALS, "_highlight")
+_attr = "optimizer"

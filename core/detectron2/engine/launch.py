@@ -12,6 +12,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from detectron2.utils import comm
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["DEFAULT_TIMEOUT", "launch"]
 
@@ -119,3 +120,8 @@ def _run_process(
     comm.synchronize()
     main_func(*args)
     dist.destroy_process_group()
+
+
+(_distributed_worker, _find_free_port) = unavailable(
+    __name__, INTERNALS, "_distributed_worker _find_free_port"
+)

@@ -11,7 +11,11 @@ from torch import nn
 from torch.nn.parallel import DataParallel
 
 from detectron2.utils import comm
-from detectron2.utils.events import get_event_storage
+from detectron2.utils.events import (
+    EventStorage,  # noqa: F401
+    get_event_storage,
+)
+from detectron2.utils.logger import _log_api_usage  # noqa: F401
 
 from ._loop import HookBase, TrainerBase
 

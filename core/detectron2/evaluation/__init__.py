@@ -11,15 +11,24 @@ from detectron2.evaluation.evaluator import (
     inference_context,
     inference_on_dataset,
 )
+from detectron2.evaluation.lvis_evaluation import LVISEvaluator
+from detectron2.evaluation.pascal_voc_evaluation import PascalVOCDetectionEvaluator
 from detectron2.evaluation.sem_seg_evaluation import SemSegEvaluator
 from detectron2.evaluation.testing import print_csv_format, verify_results
 
+from .panoptic_evaluation import COCOPanopticEvaluator
+from .rotated_coco_evaluation import RotatedCOCOEvaluator
+
 __all__ = [
     "COCOEvaluator",
+    "COCOPanopticEvaluator",
     "CityscapesInstanceEvaluator",
     "CityscapesSemSegEvaluator",
     "DatasetEvaluator",
     "DatasetEvaluators",
+    "LVISEvaluator",
+    "PascalVOCDetectionEvaluator",
+    "RotatedCOCOEvaluator",
     "SemSegEvaluator",
     "inference_context",
     "inference_on_dataset",

@@ -1,5 +1,6 @@
 """Building blocks of networks and tensor operations that know nothing about detectors."""
 
+from .aspp import ASPP
 from .batch_norm import (
     CycleBatchNormList,
     FrozenBatchNorm2d,
@@ -11,8 +12,10 @@ from .blocks import CNNBlockBase, DepthwiseSeparableConv2d
 from .deform_conv import DeformConv, ModulatedDeformConv
 from .losses import ciou_loss, diou_loss
 from .mask_ops import paste_masks_in_image
-from .nms import batched_nms, nms
+from .nms import batched_nms, batched_nms_rotated, nms, nms_rotated
 from .roi_align import ROIAlign, roi_align
+from .roi_align_rotated import ROIAlignRotated, roi_align_rotated  # noqa: F401
+from .rotated_boxes import pairwise_iou_rotated  # noqa: F401
 from .shape_spec import ShapeSpec
 from .wrappers import (
     BatchNorm2d,
@@ -29,6 +32,7 @@ from .wrappers import (
 )
 
 __all__ = [
+    "ASPP",
     "BatchNorm2d",
     "CNNBlockBase",
     "Conv2d",
@@ -42,8 +46,10 @@ __all__ = [
     "ModulatedDeformConv",
     "NaiveSyncBatchNorm",
     "ROIAlign",
+    "ROIAlignRotated",
     "ShapeSpec",
     "batched_nms",
+    "batched_nms_rotated",
     "cat",
     "ciou_loss",
     "cross_entropy",
@@ -53,6 +59,7 @@ __all__ = [
     "interpolate",
     "move_device_like",
     "nms",
+    "nms_rotated",
     "nonzero_tuple",
     "paste_masks_in_image",
     "roi_align",

@@ -7,6 +7,10 @@ from torch import nn
 from torch.nn.modules.utils import _pair
 from torchvision.ops import deform_conv2d
 
+from detectron2.layers.wrappers import _NewEmptyTensorOp  # noqa: F401
+from detectron2.utils.develop import create_dummy_class, create_dummy_func  # noqa: F401
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 Size = int | tuple[int, int]
 Activation = Callable[[torch.Tensor], torch.Tensor] | None
 
@@ -153,3 +157,8 @@ class ModulatedDeformConv(_DeformableBase):
             (N, out_channels, H', W').
         """
         return self._convolve(x, offset, mask)
+
+
+(_DeformConv, _ModulatedDeformConv, deform_conv, modulated_deform_conv) = unavailable(
+    __name__, INTERNALS, "_DeformConv _ModulatedDeformConv deform_conv modulated_deform_conv"
+)

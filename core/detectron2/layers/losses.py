@@ -1,5 +1,7 @@
 """Losses between matched boxes, on top of torchvision."""
 
+from collections.abc import Callable
+
 import torch
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss
 
@@ -10,19 +12,19 @@ def diou_loss(
     """Distance-IoU loss (arXiv:1911.08287, equation 7): 1 - IoU + normalised centre distance.
 
     Args:
-        boxes1: (N, 4) corners.
-        boxes2: (N, 4) corners.
+        boxes1: (N, 4) or (4,) corners.
+        boxes2: likewise.
         reduction: "none", "mean" (0 for N = 0) or "sum".
         eps: keeps divisions away from zero.
 
     Returns:
-        (N,) for "none", else a scalar.
+        (N,) or a scalar for "none", else a scalar.
 
     Raises:
-        ValueError: another reduction, or a box whose right or bottom lies before its left or top.
+        ValueError: another reduction.
+        AssertionError: a box whose right or bottom lies before its left or top.
     """
-    _check_corners(boxes1)
-    return distance_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
+    return _reduced(distance_box_iou_loss, boxes1, boxes2, reduction, eps)
 
 
 def ciou_loss(
@@ -32,11 +34,18 @@ def ciou_loss(
 
     Arguments, result and errors are those of :func:`diou_loss`.
     """
-    _check_corners(boxes1)
-    return complete_box_iou_loss(boxes1, boxes2, reduction=reduction, eps=eps)
+    return _reduced(complete_box_iou_loss, boxes1, boxes2, reduction, eps)
 
 
-def _check_corners(boxes: torch.Tensor) -> None:
-    """Raises ValueError for a box with a negative side: its loss would mean nothing."""
-    if bool((boxes[:, 2:] < boxes[:, :2]).any()):
-        raise ValueError("a box has its right or bottom side before its left or top side")
+def _reduced(
+    loss: Callable[..., torch.Tensor],
+    boxes1: torch.Tensor,
+    boxes2: torch.Tensor,
+    reduction: str,
+    eps: float,
+) -> torch.Tensor:
+    """The loss; AssertionError for a box with a negative side, whose loss would mean nothing."""
+    valid = bool((boxes1[..., 2:] >= boxes1[..., :2]).all())
+    assert valid, "a box has its right or bottom side before its left or top side"
+    result = loss(boxes1.reshape(-1, 4), boxes2.reshape(-1, 4), reduction=reduction, eps=eps)
+    return result.reshape(boxes1.shape[:-1]) if reduction == "none" else result

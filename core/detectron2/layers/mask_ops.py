@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
+
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["paste_masks_in_image"]
 
@@ -121,3 +125,43 @@ def _finish(values: torch.Tensor, threshold: float) -> torch.Tensor:
     if threshold >= 0:
         return values >= threshold
     return (values * 255).to(torch.uint8)
+
+
+def paste_mask_in_image_old(
+    mask: torch.Tensor, box: torch.Tensor, img_h: int, img_w: int, threshold: float
+) -> torch.Tensor:
+    """One mask (M, M), stretched to a box (4,) in whole pixels: the older, coarser way.
+
+    Returns:
+        (img_h, img_w) uint8 of 0 and 1, or, for a negative threshold, of values up to 255.
+    """
+    left, top, right, bottom = box.to(torch.int32).tolist()
+    size = (right - left + 1, bottom - top + 1)
+    values = np.asarray(Image.fromarray(mask.cpu().numpy()).resize(size, Image.Resampling.BILINEAR))
+    finished = _finish(torch.from_numpy(values.copy()), threshold).to(torch.uint8)
+    pasted = torch.zeros(img_h, img_w, dtype=torch.uint8)
+    rows, columns = slice(max(top, 0), bottom + 1), slice(max(left, 0), right + 1)
+    window = pasted[rows, columns]
+    part = finished[max(-top, 0) :, max(-left, 0) :]
+    window.copy_(part[: window.shape[0], : window.shape[1]])
+    return pasted
+
+
+def pad_masks(masks: torch.Tensor, padding: int) -> tuple[torch.Tensor, float]:
+    """Masks (N, M, M) with so many empty cells on each side, and how much larger they are now."""
+    size = masks.shape[-1]
+    return F.pad(masks, (padding,) * 4), (size + 2 * padding) / size
+
+
+def scale_boxes(boxes: torch.Tensor, scale: float) -> torch.Tensor:
+    """Boxes (N, 4), made larger by a factor around their centres."""
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
+    return torch.cat([centre - half, centre + half], dim=1)
+
+
+# Upstream's names.
+BYTES_PER_FLOAT, GPU_MEM_LIMIT = BYTES_PER_PIXEL, MEMORY_LIMIT
+
+(_do_paste_mask, _paste_masks_tensor_shape) = unavailable(
+    __name__, INTERNALS, "_do_paste_mask _paste_masks_tensor_shape"
+)

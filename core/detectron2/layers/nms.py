@@ -1,8 +1,11 @@
 """Non-maximum suppression, on top of torchvision."""
 
 import torch
-from torchvision import ops
+from torchvision.ops import batched_nms as tv_batched_nms
 from torchvision.ops import nms
+
+from detectron2.layers.wrappers import disable_torch_compiler  # noqa: F401
+from detectron2.utils.unavailable import unavailable
 
 __all__ = ["batched_nms", "nms"]
 
@@ -25,6 +28,11 @@ def batched_nms(
         ValueError: ``boxes`` has another shape.
     """
     if boxes.shape[-1] != 4:
-        raise ValueError(f"batched_nms expects boxes of shape (N, 4), got {tuple(boxes.shape)}")
+        raise ValueError(f"batched_nms expects boxes of shape (N, 4), got {list(boxes.shape)}")
     # float32: groups are kept apart by offsets, which half precision could not represent.
-    return ops.batched_nms(boxes.float(), scores.float(), idxs, iou_threshold)
+    return tv_batched_nms(boxes.float(), scores.float(), idxs, iou_threshold)
+
+
+(batched_nms_rotated, nms_rotated) = unavailable(
+    __name__, "rotated boxes", "batched_nms_rotated nms_rotated"
+)

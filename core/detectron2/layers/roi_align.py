@@ -49,7 +49,7 @@ class ROIAlign(nn.Module):
         if rois.dim() != 2 or rois.shape[1] != 5:
             raise ValueError(
                 "ROIAlign expects regions of shape (R, 5): index in the batch and a box, but got "
-                f"{tuple(rois.shape)}"
+                f"{list(rois.shape)}"
             )
         # Half precision cannot hold box coordinates (float16 has steps of 0.5 at 1000 pixels).
         dtype = torch.float32 if input.dtype in LOW_PRECISION else input.dtype

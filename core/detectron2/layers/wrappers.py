@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from detectron2.utils.env import TORCH_VERSION  # noqa: F401
+
 __all__ = [
     "BatchNorm2d",
     "Conv2d",
@@ -117,3 +119,26 @@ def move_device_like(src: torch.Tensor, dst: torch.Tensor) -> torch.Tensor:
 def shapes_to_tensor(x: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
     """A list of sizes as an int64 tensor."""
     return torch.as_tensor(x, dtype=torch.int64, device=device)
+
+
+class _NewEmptyTensorOp(torch.autograd.Function):
+    """An uninitialized tensor of a new shape whose gradient is one of the input's shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, new_shape: Sequence[int]) -> torch.Tensor:
+        ctx.shape = x.shape
+        return x.new_empty(new_shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return _NewEmptyTensorOp.apply(grads[0], ctx.shape), None
+
+
+def check_if_dynamo_compiling() -> bool:
+    """Whether ``torch.compile`` is following this call."""
+    return bool(torch.compiler.is_compiling())
+
+
+def disable_torch_compiler(func: Callable) -> Callable:
+    """``func`` as a function that ``torch.compile`` leaves alone."""
+    return torch.compiler.disable(func)

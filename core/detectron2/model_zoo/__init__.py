@@ -1,4 +1,4 @@
-"""The names of Detectron2's model zoo, which detectron2-core does not contain."""
+"""Published configs and weights, by the names of the model zoo."""
 
 from .model_zoo import get, get_checkpoint_url, get_config, get_config_file
 

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
+from detectron2.layers.wrappers import move_device_like  # noqa: F401
 from detectron2.structures import Boxes
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 ANCHOR_GENERATOR_REGISTRY = Registry("ANCHOR_GENERATOR")
 ANCHOR_GENERATOR_REGISTRY.__doc__ = """
@@ -175,3 +178,11 @@ def build_anchor_generator(cfg: CfgNode, input_shape: list[ShapeSpec]) -> nn.Mod
         input_shape: the feature maps it will see, one a level.
     """
     return ANCHOR_GENERATOR_REGISTRY.get(cfg.MODEL.ANCHOR_GENERATOR.NAME)(cfg, input_shape)
+
+
+RotatedAnchorGenerator = unavailable(__name__, "rotated boxes", "RotatedAnchorGenerator")
+ANCHOR_GENERATOR_REGISTRY.register(RotatedAnchorGenerator)
+
+(_broadcast_params, _create_grid_offsets) = unavailable(
+    __name__, INTERNALS, "_broadcast_params _create_grid_offsets"
+)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from detectron2.layers import cat, ciou_loss, diou_loss
 from detectron2.structures import Boxes
+from detectron2.utils.unavailable import unavailable
 
 __all__ = ["Box2BoxTransform", "Box2BoxTransformLinear"]
 
@@ -159,3 +160,6 @@ def _dense_box_regression_loss(
         return smooth_l1_loss(deltas, encoded, beta=smooth_l1_beta, reduction="sum")
     decoded = box2box_transform.apply_deltas(deltas, source)
     return _IOU_LOSSES[box_reg_loss_type](decoded, target, reduction="sum")
+
+
+Box2BoxTransformRotated = unavailable(__name__, "rotated boxes", "Box2BoxTransformRotated")

@@ -1,10 +1,11 @@
 """Which ground truth, if any, every prediction or anchor belongs to."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
 
 
 class Matcher:
@@ -23,21 +24,19 @@ class Matcher:
     """
 
     def __init__(
-        self,
-        thresholds: Sequence[float],
-        labels: Sequence[int],
-        allow_low_quality_matches: bool = False,
+        self, thresholds: list[float], labels: list[int], allow_low_quality_matches: bool = False
     ) -> None:
-        inner = list(thresholds)
-        if not inner or inner[0] <= 0 or inner != sorted(inner):
+        inner = [float(x) for x in thresholds]
+        if len(inner) == 0 or inner[0] <= 0 or inner != sorted(inner):
             raise ValueError(f"Thresholds of the matcher are {inner}, not positive and increasing.")
-        if len(labels) != len(inner) + 1 or not set(labels) <= {-1, 0, 1}:
+        known = [x in (-1, 0, 1) for x in labels]
+        if len(labels) != len(inner) + 1 or not all(known):
             raise ValueError(
                 f"Labels of the matcher are {list(labels)}; {len(inner)} thresholds need"
                 f" {len(inner) + 1} labels out of -1, 0 and 1."
             )
-        self.thresholds = [-math.inf, *inner, math.inf]
-        self.labels = labels
+        self.thresholds = [-math.inf] + inner + [math.inf]  # noqa: RUF005
+        self.labels = [int(x) for x in labels]
         self.allow_low_quality_matches = allow_low_quality_matches
 
     def __call__(self, match_quality_matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,17 +52,19 @@ class Matcher:
         """
         if match_quality_matrix.dim() != 2:
             raise ValueError(
-                f"Match qualities have shape {tuple(match_quality_matrix.shape)}, not (M, N)."
+                f"Match qualities have shape {list(match_quality_matrix.shape)}, not (M, N)."
             )
-        labels = match_quality_matrix.new_tensor(self.labels, dtype=torch.int8)
+        device = match_quality_matrix.device
+        labels = torch.tensor(self.labels, dtype=torch.int8, device=device)
         if match_quality_matrix.numel() == 0:
             count = match_quality_matrix.shape[1]
-            return labels.new_zeros(count, dtype=torch.int64), labels[:1].repeat(count)
+            matches = torch.zeros(count, dtype=torch.int64, device=device)
+            return matches, labels[:1].repeat(count)
         # Written so that NaN is caught as well.
         if not bool((match_quality_matrix >= 0).all()):
             raise ValueError("A match quality is negative or NaN: are all boxes valid?")
         best, matches = match_quality_matrix.max(dim=0)
-        boundaries = best.new_tensor(self.thresholds[1:-1])
+        boundaries = torch.tensor(self.thresholds[1:-1], dtype=best.dtype, device=device)
         match_labels = labels[torch.bucketize(best, boundaries, right=True)]
         if self.allow_low_quality_matches:
             self.set_low_quality_matches_(match_labels, match_quality_matrix)

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 from torchvision.ops import RoIPool
 
 from detectron2.layers import ROIAlign, cat
+from detectron2.layers.roi_align_rotated import ROIAlignRotated  # noqa: F401
+from detectron2.layers.wrappers import nonzero_tuple, shapes_to_tensor  # noqa: F401
 from detectron2.structures import Boxes
+from detectron2.utils.tracing import assert_fx_safe, is_fx_tracing  # noqa: F401
 
 __all__ = ["ROIPooler"]
 
@@ -149,7 +152,8 @@ class ROIPooler(nn.Module):
         levels = assign_boxes_to_levels(
             box_lists, self.min_level, self.max_level, self.canonical_box_size, self.canonical_level
         )
-        regions = x[0].new_empty((len(rois), x[0].shape[1], *self.output_size))
+        # Not len(rois): a traced program would keep the number of its own image.
+        regions = x[0].new_empty((rois.shape[0], x[0].shape[1], *self.output_size))
         # Levels without boxes are pooled too: all of them stay part of the graph, as
         # distributed training expects.
         for level, (pooler, feature) in enumerate(zip(self.level_poolers, x, strict=True)):
@@ -169,3 +173,11 @@ class ROIPooler(nn.Module):
             raise ValueError(
                 f"ROIPooler got boxes of {len(box_lists)} images and features of {x[0].shape[0]}."
             )
+
+
+_convert_boxes_to_pooler_format = convert_boxes_to_pooler_format
+
+
+def _create_zeros(batch_target: torch.Tensor, *sizes: int) -> torch.Tensor:
+    """Zeros of shape (len(batch_target), *sizes), like ``batch_target`` in device and type."""
+    return batch_target.new_zeros(len(batch_target), *sizes)

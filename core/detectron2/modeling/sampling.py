@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
+
 __all__ = ["subsample_labels"]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
 from detectron2.config import CfgNode
+from detectron2.utils.env import TORCH_VERSION  # noqa: F401
 
 from .lr_scheduler import LRMultiplier, WarmupParamScheduler
 
@@ -277,3 +279,44 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: Optimizer) -> LRScheduler:
         rescale_interval=solver.RESCALE_INTERVAL,
     )
     return LRMultiplier(optimizer, multiplier, max_iter=solver.MAX_ITER)
+
+
+def _expand_param_groups(params: list[ParamGroup]) -> list[ParamGroup]:
+    """One group per parameter; later groups override the settings of earlier ones."""
+    expanded: dict[torch.Tensor, ParamGroup] = {}
+    for group in params:
+        settings = {k: v for k, v in group.items() if k not in ("params", "param_names")}
+        names = group.get("param_names")
+        for index, parameter in enumerate(group["params"]):
+            named = {} if names is None else {"param_names": [names[index]]}
+            own = expanded.setdefault(parameter, {})
+            own.update(named | {"params": [parameter]} | settings)
+    return list(expanded.values())
+
+
+class GradientClipType(Enum):
+    """Values of ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE``."""
+
+    VALUE = "value"
+    NORM = "norm"
+
+
+def _generate_optimizer_class_with_gradient_clipping(
+    optimizer: type[Optimizer],
+    *,
+    per_param_clipper: GradientClipper | None = None,
+    global_clipper: Callable[[Any], Any] | None = None,
+) -> type[Optimizer]:
+    """A subclass that clips before each step: parameter by parameter, or all together."""
+    assert per_param_clipper is None or global_clipper is None, (
+        "Not allowed to use both per-parameter clipping and global clipping"
+    )
+    if per_param_clipper is not None:
+        return _with_gradient_clipping(optimizer, per_param_clipper)
+    assert global_clipper is not None, "One of the two clippers has to be given"
+
+    def step(self: Optimizer, closure: Callable[[], float] | None = None) -> float | None:
+        global_clipper(p for group in self.param_groups for p in group["params"])
+        return optimizer.step(self, closure)
+
+    return type(f"{optimizer.__name__}WithGradientClip", (optimizer,), {"step": step})

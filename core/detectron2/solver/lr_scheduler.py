@@ -195,3 +195,17 @@ class WarmupCosineLR(_WarmupLR):
 
     def _decay(self) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * self.last_epoch / self.max_iters))
+
+
+def _get_warmup_factor_at_iter(
+    method: str, iter: int, warmup_iters: int, warmup_factor: float
+) -> float:
+    """The factor on the learning rate at an iteration of a warmup ("constant" or "linear")."""
+    if iter >= warmup_iters:
+        return 1.0
+    if method not in ("constant", "linear"):
+        raise ValueError(_unknown(method))
+    if method == "constant":
+        return warmup_factor
+    share = iter / warmup_iters
+    return warmup_factor * (1 - share) + share

@@ -1,7 +1,6 @@
 """Axis-aligned boxes: their formats, a container for N of them, and their overlaps."""
 
 import struct
-from collections.abc import Iterator, Sequence
 from enum import IntEnum, unique
 from typing import Any, TypeVar
 
@@ -65,13 +64,15 @@ class BoxMode(IntEnum):
         source, target = BoxMode(from_mode), BoxMode(to_mode)
         if source == target:
             return box
-        for mode in (source, target):
-            if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS):
-                raise NotImplementedError(
-                    f"cannot convert boxes from {source.name} to {target.name}: "
-                    "only XYXY_ABS and XYWH_ABS are supported"
-                )
-
+        if (source, target) not in CONVERSIONS:
+            raise NotImplementedError(
+                f"cannot convert boxes from {source.name} to {target.name}: only XYXY_ABS and "
+                "XYWH_ABS are supported, XYWHA_ABS to XYXY_ABS, and XYWH_ABS to XYWHA_ABS"
+            )
+        if isinstance(box, (list, tuple)) and np.ndim(box) != 1:
+            raise ValueError(f"BoxMode.convert takes one box as a list, not {box}")
+        if BoxMode.XYWHA_ABS in (source, target):
+            return _like(box, _converted_angle(torch.as_tensor(box), target))
         sign = -1 if target == BoxMode.XYWH_ABS else 1
         if isinstance(box, (list, tuple)) and [type(x) for x in box] == [float] * 4:
             # One annotation, of a million in a data set: rounded as a tensor would be, but faster.
@@ -86,11 +87,36 @@ class BoxMode(IntEnum):
         first, second = corners[..., :2], corners[..., 2:]
         result = torch.cat([first, second + sign * first], dim=-1)
 
-        if isinstance(box, torch.Tensor):
-            return result
-        if isinstance(box, np.ndarray):
-            return result.numpy()
-        return type(box)(result.tolist())
+        return _like(box, result)
+
+
+CONVERSIONS = {
+    (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS), (BoxMode.XYWH_ABS, BoxMode.XYXY_ABS),
+    (BoxMode.XYWHA_ABS, BoxMode.XYXY_ABS), (BoxMode.XYWH_ABS, BoxMode.XYWHA_ABS),
+}  # fmt: skip
+
+
+def _like(box: RawBox, result: torch.Tensor) -> RawBox:
+    """The result as the type of ``box``."""
+    if isinstance(box, torch.Tensor):
+        return result
+    if isinstance(box, np.ndarray):
+        return result.numpy()
+    return type(box)(result.tolist())
+
+
+def _converted_angle(boxes: torch.Tensor, target: BoxMode) -> torch.Tensor:
+    """Boxes (..., 5) with an angle as the boxes around them, or boxes (..., 4) with angle 0."""
+    wanted = 5 if target == BoxMode.XYXY_ABS else 4
+    assert boxes.shape[-1] == wanted, f"A box of this mode has {wanted} numbers"
+    exact = boxes.double()
+    if target == BoxMode.XYWHA_ABS:
+        corner, size = exact[..., :2], exact[..., 2:]
+        angle = torch.zeros_like(exact[..., :1])
+        return torch.cat([corner + size / 2, size, angle], dim=-1).to(boxes.dtype)
+    center, size, angle = exact[..., :2], exact[..., 2:4], exact[..., 4:].deg2rad()
+    half = (angle.cos().abs() * size + angle.sin().abs() * size.flip(-1)) / 2
+    return torch.cat([center - half, center + half], dim=-1).to(boxes.dtype)
 
 
 class Boxes:
@@ -110,18 +136,18 @@ class Boxes:
         Raises:
             ValueError: the shape is not (N, 4).
         """
-        rows = torch.as_tensor(tensor).to(dtype=torch.float32)
+        rows = torch.as_tensor(tensor).to(torch.float32)
         if rows.numel() == 0:
             rows = rows.reshape(-1, 4)
         if rows.dim() != 2 or rows.shape[1] != 4:
-            raise ValueError(f"Boxes expects a tensor of shape (N, 4), got {tuple(rows.shape)}")
+            raise ValueError(f"Boxes expects a tensor of shape (N, 4), got {list(rows.shape)}")
         self.tensor = rows
 
     def clone(self) -> "Boxes":
         """A copy with memory of its own."""
         return Boxes(self.tensor.clone())
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Boxes":
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Boxes":
         """The boxes on another device."""
         return Boxes(self.tensor.to(device=device, non_blocking=non_blocking))
 
@@ -155,7 +181,7 @@ class Boxes:
         height, width = box_size
         # Python numbers, not a limits tensor: no copy from host to device.
         left, top, right, bottom = self.tensor.unbind(dim=1)
-        xs, ys = (torch.stack(pair, dim=1) for pair in ((left, right), (top, bottom)))
+        xs, ys = torch.stack([left, right], dim=1), torch.stack([top, bottom], dim=1)
         xs, ys = xs.clamp(min=0, max=width), ys.clamp(min=0, max=height)
         self.tensor = torch.stack([xs, ys], dim=2).flatten(1)
 
@@ -190,7 +216,7 @@ class Boxes:
         self.tensor[:, [1, 3]] *= scale_y
 
     @classmethod
-    def cat(cls, boxes_list: Sequence["Boxes"]) -> "Boxes":
+    def cat(cls, boxes_list: list["Boxes"]) -> "Boxes":
         """All boxes of a list one after the other; zero boxes for an empty list.
 
         Raises:
@@ -198,12 +224,13 @@ class Boxes:
         """
         for boxes in boxes_list:
             if not isinstance(boxes, Boxes):
-                raise TypeError(f"Boxes.cat expects Boxes objects, got a {type(boxes).__name__}")
-        if not boxes_list:
+                raise TypeError(f"Boxes.cat expects Boxes objects, got {boxes}")
+        if len(boxes_list) == 0:
             return cls(torch.empty(0, 4))
         return cls(torch.cat([boxes.tensor for boxes in boxes_list]))
 
-    def __getitem__(self, item: Any) -> "Boxes":
+    # TorchScript takes what has no annotation for a tensor.
+    def __getitem__(self, item) -> "Boxes":  # type: ignore[no-untyped-def]
         """Selects boxes by an int (one box, still (1, 4)), slice, list, mask or index tensor."""
         if isinstance(item, int):
             return Boxes(self.tensor[item].unsqueeze(0))
@@ -215,7 +242,8 @@ class Boxes:
     def __len__(self) -> int:
         return self.tensor.shape[0]
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    @torch.jit.unused
+    def __iter__(self) -> Any:
         """Yields each box as a tensor of shape (4,)."""
         return iter(self.tensor)
 

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import device  # TorchScript does not find torch.device in a property
 from torch.nn import functional as F
+
+from detectron2.layers.wrappers import move_device_like, shapes_to_tensor  # noqa: F401
+from detectron2.utils.torch_version_utils import min_torch_version  # noqa: F401
 
 
 class ImageList:
@@ -28,21 +32,22 @@ class ImageList:
         height, width = self.image_sizes[idx]
         return self.tensor[idx, ..., :height, :width]
 
+    @torch.jit.unused
     def to(self, *args: Any, **kwargs: Any) -> "ImageList":
         """The batch after ``tensor.to(...)`` with the same arguments."""
         return ImageList(self.tensor.to(*args, **kwargs), self.image_sizes)
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> device:
         """Where the batch lives."""
         return self.tensor.device
 
     @staticmethod
     def from_tensors(
-        tensors: Sequence[torch.Tensor],
+        tensors: list[torch.Tensor],
         size_divisibility: int = 0,
         pad_value: float = 0.0,
-        padding_constraints: Mapping[str, int] | None = None,
+        padding_constraints: dict[str, int] | None = None,
     ) -> "ImageList":
         """Pads images to a common size and stacks them.
 
@@ -58,18 +63,23 @@ class ImageList:
             ValueError: no images, different leading shapes, or an image exceeds ``square_size``.
             TypeError: an element is not a tensor.
         """
-        _check_images(tensors)
-        if torch.jit.is_tracing():
-            return _traced_batch(tensors, size_divisibility, pad_value, padding_constraints or {})
+        if not torch.jit.is_scripting():
+            _check_images(tensors)
+            if torch.jit.is_tracing():
+                constraints = padding_constraints or {}
+                return _traced_batch(tensors, size_divisibility, pad_value, constraints)
         image_sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in tensors]
-        constraints = padding_constraints or {}
-        multiple = constraints.get("size_divisibility", size_divisibility)
-        batch_size = _padded_size(image_sizes, constraints.get("square_size", 0), multiple)
+        multiple, square_size = size_divisibility, 0
+        if padding_constraints is not None:
+            multiple = padding_constraints.get("size_divisibility", multiple)
+            square_size = padding_constraints.get("square_size", 0)
+        height, width = _padded_size(image_sizes, square_size, multiple)
 
         first = tensors[0]
-        batch = first.new_full((len(tensors), *first.shape[:-2], *batch_size), pad_value)
-        for index, (height, width) in enumerate(image_sizes):
-            batch[index, ..., :height, :width].copy_(tensors[index])
+        shape = [len(tensors)] + list(first.shape[:-2]) + [height, width]  # noqa: RUF005
+        batch = torch.full(shape, pad_value, dtype=first.dtype, device=first.device)
+        for index, image in enumerate(tensors):
+            batch[index, ..., : image.shape[-2], : image.shape[-1]].copy_(image)
         return ImageList(batch.contiguous(), image_sizes)
 
 
@@ -97,7 +107,8 @@ def _traced_batch(
         F.pad(image, (0, width - own[1], 0, height - own[0]), value=pad_value)
         for image, own in zip(tensors, image_sizes, strict=True)
     ]
-    return ImageList(torch.stack(padded), image_sizes)
+    sizes: list[Any] = [torch.stack([*map(torch.as_tensor, own)]) for own in image_sizes]
+    return ImageList(torch.stack(padded), sizes)
 
 
 def _check_images(tensors: Sequence[torch.Tensor]) -> None:
@@ -115,18 +126,19 @@ def _check_images(tensors: Sequence[torch.Tensor]) -> None:
 
 
 def _padded_size(
-    image_sizes: Sequence[tuple[int, int]], square_size: int, multiple: int
+    image_sizes: list[tuple[int, int]], square_size: int, multiple: int
 ) -> tuple[int, int]:
     """(height, width) that holds all images and meets the constraints."""
-    height = max(size[0] for size in image_sizes)
-    width = max(size[1] for size in image_sizes)
+    height = max([size[0] for size in image_sizes])
+    width = max([size[1] for size in image_sizes])
     if square_size > 0:
         if max(height, width) > square_size:
             raise ValueError(
                 f"an image of {height}x{width} does not fit into the square of side {square_size} "
                 "that the backbone asks for: resize images below that, or enlarge square_size"
             )
-        height = width = square_size
+        height, width = square_size, square_size
     if multiple > 1:
-        height, width = (-(-side // multiple) * multiple for side in (height, width))
+        height = (height + multiple - 1) // multiple * multiple
+        width = (width + multiple - 1) // multiple * multiple
     return height, width

@@ -146,7 +146,8 @@ class Instances:
         if len(instance_lists) == 1:
             return first
         sizes = {tuple(part.image_size) for part in instance_lists}
-        if len(sizes) > 1:
+        # In a trace, sizes are tensors, which are never equal.
+        if len(sizes) > 1 and not torch.jit.is_tracing():
             raise ValueError(f"Instances.cat needs one image size, got {sorted(sizes)}")
         return first._with_fields(
             {

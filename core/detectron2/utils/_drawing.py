@@ -55,6 +55,12 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def _drawn(canvas: Any) -> np.ndarray:
+    """(H, W, 4) uint8 of what a matplotlib canvas shows."""
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
 class VisImage:
     """A picture to draw on, ``scale`` times the size of the image it shows.
 
@@ -73,14 +79,52 @@ class VisImage:
         self.img = pixels
         self.height, self.width = pixels.shape[:2]
         self.canvas = self._to_canvas(Image.fromarray(pixels))
+        self._figure: Any = None
+
+    @property
+    def dpi(self) -> float:
+        """Pixels of the picture per inch of ``fig``."""
+        return 100.0
+
+    @property
+    def fig(self) -> Any:
+        """A matplotlib figure above the picture, transparent where nobody draws on it.
+
+        Raises:
+            ImportError: matplotlib is not installed; nothing but this needs it.
+        """
+        if self._figure is None:
+            from matplotlib.figure import Figure
+
+            inches = [(side + 1e-2) / self.dpi for side in self.canvas.size]
+            self._figure = Figure(figsize=(inches[0], inches[1]), dpi=self.dpi, frameon=False)
+            axes = self._figure.add_axes((0.0, 0.0, 1.0, 1.0))
+            axes.axis("off")
+            axes.set(xlim=(0, self.width), ylim=(self.height, 0))
+        return self._figure
+
+    @property
+    def ax(self) -> Any:
+        """The axes of ``fig``, in pixels of the original image."""
+        return self.fig.axes[0]
+
+    def _finished(self) -> Image.Image:
+        """The picture with what was drawn on ``fig``."""
+        if self._figure is None:
+            return self.canvas
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        layer = Image.fromarray(np.array(_drawn(FigureCanvasAgg(self._figure))))
+        layer = layer.crop((0, 0, *self.canvas.size))
+        return Image.alpha_composite(self.canvas.convert("RGBA"), layer).convert("RGB")
 
     def get_image(self) -> np.ndarray:
         """The picture so far: (scale * H, scale * W, 3) uint8 RGB."""
-        return np.array(self.canvas)
+        return np.array(self._finished())
 
     def save(self, filepath: str) -> None:
         """Write the picture; the name's extension says in which format."""
-        self.canvas.save(filepath, quality=95)
+        self._finished().save(filepath, quality=95)
 
     def _to_canvas(self, image: Image.Image) -> Image.Image:
         width, height = (max(1, int(side * self.scale + 1e-2)) for side in image.size)

@@ -178,7 +178,7 @@ class EventStorage:
 
     def histories(self) -> Mapping[str, HistoryBuffer]:
         """All values of all scalars, by name."""
-        return self._history
+        return dict(self._history)
 
     def smoothing_hints(self) -> Mapping[str, bool]:
         """The smoothing hint of every scalar."""
@@ -198,7 +198,8 @@ class EventStorage:
 
         return {
             name: (shown(name, value), iteration)
-            for name, (value, iteration) in self._latest_scalars.items()
+            # A copy: the thread that gathers metrics may add one meanwhile.
+            for name, (value, iteration) in dict(self._latest_scalars).items()
         }
 
     def count_samples(self, name: str, window_size: int = 20) -> int:

@@ -1,5 +1,6 @@
 """Masks as the visualizer needs them: from any form, and where to write on them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ class GenericMask:
 
     def __init__(self, mask_or_polygons: Any, height: int, width: int) -> None:
         self.height, self.width = height, width
-        self.polygons: list[np.ndarray] | None = None
+        self._polygons: list[np.ndarray] | None = None
         self._mask: np.ndarray | None = None
+        self._has_holes: bool | None = None
+        self.is_polygonal = isinstance(mask_or_polygons, list)
         given = mask_or_polygons
         if isinstance(given, dict):
             if isinstance(given["counts"], list):
@@ -30,7 +33,10 @@ class GenericMask:
         if isinstance(given, torch.Tensor):
             given = given.cpu().numpy()
         if isinstance(given, list):
-            self.polygons = [np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in given]
+            self._polygons = [
+                np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in given
+            ]
+            self._has_holes = False
             return
         assert isinstance(given, np.ndarray), (
             "A mask is an array, a list of polygons or a dict of run lengths, not "
@@ -45,12 +51,39 @@ class GenericMask:
     def mask(self) -> np.ndarray:
         """(H, W) uint8 of 0 and 1."""
         if self._mask is None:
-            outlines = [polygon.tolist() for polygon in self.polygons or () if len(polygon) >= 6]
-            self._mask = np.zeros((self.height, self.width), dtype=np.uint8)
-            if outlines:
-                parts = mask_util.frPyObjects(outlines, self.height, self.width)
-                self._mask = mask_util.decode(mask_util.merge(parts))
+            self._mask = self.polygons_to_mask(self._polygons or [])
         return self._mask
+
+    @property
+    def polygons(self) -> list[np.ndarray]:
+        """The given polygons, or the outlines of the mask's parts and holes; each is flat."""
+        if self._polygons is None:
+            self._polygons, self._has_holes = self.mask_to_polygons(self.mask)
+        return self._polygons
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether the mask has holes, which its polygons then cover; False for given polygons."""
+        if self._has_holes is None:
+            self._has_holes = self.mask_to_polygons(self.mask)[1]
+        return self._has_holes
+
+    def mask_to_polygons(self, mask: np.ndarray) -> tuple[list[np.ndarray], bool]:
+        """Outlines of a mask's parts and of its holes, and whether it has any."""
+        from detectron2.data.datasets.cityscapes import mask_to_polygons
+
+        parts = [np.asarray(x, dtype=np.float64) for x in mask_to_polygons(mask)]
+        inside = self.polygons_to_mask(parts) != 0
+        holes = mask_to_polygons(inside & (np.asarray(mask) == 0))
+        return parts + [np.asarray(x, dtype=np.float64) for x in holes], bool(holes)
+
+    def polygons_to_mask(self, polygons: Iterable[Any]) -> np.ndarray:
+        """(H, W) uint8 of 0 and 1; polygons of less than three corners count as empty."""
+        outlines = [np.asarray(polygon).tolist() for polygon in polygons if len(polygon) >= 6]
+        if not outlines:
+            return np.zeros((self.height, self.width), dtype=np.uint8)
+        parts = mask_util.frPyObjects(outlines, self.height, self.width)
+        return mask_util.decode(mask_util.merge(parts))
 
     def area(self) -> int:
         """Number of pixels."""

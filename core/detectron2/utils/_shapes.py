@@ -173,7 +173,7 @@ class ShapeDrawer:
         self.draw_text(text, (x, y - height / 2), color=color)
 
     def _draw_mask(self, shape: GenericMask, color: Color, alpha: float) -> None:
-        if shape.polygons is not None:
+        if shape.is_polygonal:
             parts = [polygon.reshape(-1, 2) for polygon in shape.polygons if len(polygon) >= 6]
             self._draw_polygons(parts, color, None, alpha)
         else:

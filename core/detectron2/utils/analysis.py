@@ -1,15 +1,27 @@
 """Parameter and operation counts of models whose inputs and outputs are not plain tensors."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from fvcore.nn import FlopCountAnalysis as _FlopCountAnalysis
-from fvcore.nn import parameter_count
+from fvcore.nn import activation_count, parameter_count
 from fvcore.nn import parameter_count_table as _parameter_count_table
 from torch import nn
 
-__all__ = ["FlopCountAnalysis", "parameter_count", "parameter_count_table"]
+from detectron2.export import TracingAdapter
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
+__all__ = [
+    "FlopCountAnalysis",
+    "activation_count_operators",
+    "find_unused_parameters",
+    "flop_count_operators",
+    "parameter_count",
+    "parameter_count_table",
+]
 
 _FREE_OPERATORS = (
     "add add_ argmax argsort batch_norm constant_pad_nd div div_ exp log2 max_pool2d meshgrid mul "
@@ -19,58 +31,6 @@ _FREE_OPERATORS = (
 """ATen operators that count as free: cheap beside convolutions, or fused into them."""
 
 _IGNORED_OPS = {f"aten::{name}" for name in _FREE_OPERATORS.split()} | {"torchvision::nms"}
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in nested containers, structures (``Boxes``, ``Instances``...) and results."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
-    elif hasattr(value, "get_fields"):
-        yield from _tensors(value.get_fields())
-    elif hasattr(value, "tensor"):
-        yield from _tensors(value.tensor)
-
-
-def _rebuild(value: Any, tensors: Iterator[torch.Tensor]) -> Any:
-    """``value`` with the tensors of its lists, tuples and mappings replaced by ``tensors``."""
-    if isinstance(value, torch.Tensor):
-        return next(tensors)
-    if isinstance(value, Mapping):
-        return {key: _rebuild(item, tensors) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_rebuild(item, tensors) for item in value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(_rebuild(item, tensors) for item in value)
-    return value
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether all tensors in ``value`` are reached through lists, tuples and mappings alone."""
-    if isinstance(value, Mapping):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return isinstance(value, torch.Tensor) or not any(True for _ in _tensors(value))
-
-
-class _TensorsInTensorsOut(nn.Module):
-    """A module on plain tensors, which tracing needs, around one on nested structures."""
-
-    def __init__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        super().__init__()
-        self.model = model
-        self.inputs = inputs
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Run the model on its own kind of input, made of ``tensors``."""
-        outputs = self.model(*_rebuild(self.inputs, iter(tensors)))
-        return tuple(_tensors(outputs))
 
 
 class FlopCountAnalysis(_FlopCountAnalysis):
@@ -88,14 +48,8 @@ class FlopCountAnalysis(_FlopCountAnalysis):
             inputs: what ``model`` is called with: one argument, or a tuple of them, e.g.
                 ``[{"image": image}]`` or ``([{"image": image}],)``.
         """
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        if not _is_plain(arguments):
-            raise TypeError(
-                "FlopCountAnalysis takes inputs made of tensors, lists, tuples and dicts: pass the "
-                "model in evaluation mode with dicts that hold 'image', without 'instances'."
-            )
-        flat = tuple(_tensors(arguments))
-        super().__init__(_TensorsInTensorsOut(model, arguments), flat)
+        adapter = TracingAdapter(model, inputs, allow_non_tensor=True)
+        super().__init__(adapter, adapter.flattened_inputs)
         self.set_op_handle(**dict.fromkeys(_IGNORED_OPS))
 
 
@@ -107,3 +61,68 @@ def parameter_count_table(model: nn.Module, max_depth: int = 3) -> str:
         max_depth: how many levels of submodules to list.
     """
     return _parameter_count_table(model, max_depth)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def flop_count_operators(model: nn.Module, inputs: Any) -> dict[str, float]:
+    """10^9 multiply-adds of a run in evaluation mode by kind of operator.
+
+    Args:
+        model: any module. The cost of a detector's heads depends on the number of detections, so
+            average over several inputs.
+        inputs: see :class:`FlopCountAnalysis`.
+    """
+    with _evaluation_mode(model):
+        counts = FlopCountAnalysis(model, inputs).by_operator()
+    return {name: count / 1e9 for name, count in counts.items()}
+
+
+def activation_count_operators(
+    model: nn.Module, inputs: list[dict[str, Any]], **kwargs: Any
+) -> dict[str, float]:
+    """10^6 activations of a run in evaluation mode by kind of operator.
+
+    Args:
+        model: a detector.
+        inputs: one dict with ``image``; its other keys are ignored.
+        kwargs: ``supported_ops``, see ``fvcore.nn.activation_count``.
+    """
+    assert len(inputs) == 1, f"Activations are counted for one image, not for {len(inputs)}."
+    free: dict[str, Any] = {name: lambda *args, **kwargs: Counter() for name in _IGNORED_OPS}
+    adapter = TracingAdapter(model, [{"image": inputs[0]["image"]}], allow_non_tensor=True)
+    operators = {**free, **kwargs.pop("supported_ops", {})}
+    with _evaluation_mode(adapter):
+        return activation_count(
+            adapter, adapter.flattened_inputs, supported_ops=operators, **kwargs
+        )[0]
+
+
+def find_unused_parameters(model: nn.Module, inputs: Any) -> list[str]:
+    """The names of the parameters that have no part in the loss; gradients are dropped.
+
+    Args:
+        model: in training mode, it returns a loss or a dict of losses.
+        inputs: one argument, or a tuple of them.
+    """
+    assert model.training, "Parameters are used for losses: call model.train() first."
+    model.zero_grad(set_to_none=True)
+    losses = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    total = sum(losses.values()) if isinstance(losses, dict) else losses
+    torch.as_tensor(total).backward()
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    model.zero_grad(set_to_none=True)
+    return unused
+
+
+_wrapper_count_operators = unavailable(__name__, INTERNALS, "_wrapper_count_operators")
+
+FLOPS_MODE, ACTIVATIONS_MODE = "flops", "activations"

@@ -11,10 +11,11 @@ import torch
 from tabulate import tabulate
 
 import detectron2
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 __all__ = ["collect_env_info"]
 
-_CORE = "detectron2-core"
+_CORE = "detectron2"
 
 
 def _requirements() -> list[tuple[str, bool]]:
@@ -42,7 +43,7 @@ def _implementation() -> str:
     if getattr(detectron2, "__implementation__", "upstream") != "core":
         return f"upstream Detectron2 {detectron2.__version__} ({folder})"
     release = _version(_CORE) or "not installed, used from its source folder"
-    return f"{_CORE} {release}, API level {detectron2.__version__} ({folder})"
+    return f"detectron2-core {release}, API level {detectron2.__version__} ({folder})"
 
 
 def _gpu_rows() -> list[tuple[str, str]]:
@@ -88,6 +89,16 @@ def collect_env_info() -> str:
     rows.append(("Missing", ", ".join(missing) or "nothing"))
     rows.append(("$DETECTRON2_DATASETS", os.environ.get("DETECTRON2_DATASETS", "not set")))
     return tabulate(rows, disable_numparse=True)
+
+
+(
+    _test_nccl_worker, collect_torch_env, detect_compute_compatibility, get_env_module,
+    test_nccl_ops, main,
+) = unavailable(
+    __name__, INTERNALS,
+    "_test_nccl_worker collect_torch_env detect_compute_compatibility get_env_module test_nccl_ops",
+    "main",
+)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -76,3 +76,10 @@ def random_colors(N: int, rgb: bool = False, maximum: int = 255) -> list[np.ndar
     while len(order) < N:
         order += random.sample(range(len(palette)), min(N - len(order), len(palette)))
     return [_scaled(palette[index], rgb, maximum) for index in order]
+
+
+def __getattr__(name: str) -> np.ndarray:
+    """Upstream's ``_COLORS``, which is computed only for who asks."""
+    if name == "_COLORS":
+        return _palette()
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 
-from ._event_storage import EventStorage, get_event_storage, has_event_storage
+from ._event_storage import (
+    _CURRENT_STORAGE_STACK,  # noqa: F401
+    EventStorage,
+    get_event_storage,
+    has_event_storage,
+)
 from .file_io import PathManager
 
 __all__ = [

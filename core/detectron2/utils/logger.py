@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
+import torch
 from tabulate import tabulate
 from termcolor import colored
+
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .file_io import PathManager
 
@@ -194,3 +197,19 @@ def create_small_table(small_dict: Mapping[str, Any]) -> str:
         stralign="center",
         numalign="center",
     )
+
+
+(_cached_log_stream, _get_log_stream_buffer_size) = unavailable(
+    __name__, INTERNALS, "_cached_log_stream _get_log_stream_buffer_size"
+)
+
+
+def _log_api_usage(identifier: str) -> None:
+    """Tell PyTorch's usage log, which does nothing by default, that a component is used."""
+    torch._C._log_api_usage_once(f"detectron2.{identifier}")
+
+
+# Upstream's names.
+_ColorfulFormatter, _find_caller = _TerminalFormatter, _call_site
+_LOG_COUNTER, _LOG_TIMER = _CALLS, _LAST_TIMES
+D2_LOG_BUFFER_SIZE_KEY, DEFAULT_LOG_BUFFER_SIZE = "D2_LOG_BUFFER_SIZE", 1024 * 1024

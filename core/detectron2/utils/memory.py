@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from detectron2.utils.unavailable import INTERNALS, unavailable
+
 __all__ = ["retry_if_cuda_oom"]
 
 Parameters = ParamSpec("Parameters")
@@ -52,3 +54,6 @@ def retry_if_cuda_oom(func: Callable[Parameters, Result]) -> Callable[Parameters
         return func(*cpu_args, **cpu_kwargs)
 
     return attempts
+
+
+_ignore_torch_cuda_oom = unavailable(__name__, INTERNALS, "_ignore_torch_cuda_oom")

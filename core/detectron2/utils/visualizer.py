@@ -10,8 +10,12 @@ from PIL import Image
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
+from detectron2.structures.keypoints import Keypoints  # noqa: F401
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
 from detectron2.utils._drawing import Color, Rect, VisImage
 from detectron2.utils._masks import GenericMask
+from detectron2.utils._panoptic import PanopticPrediction, draw_panoptic, rgb_to_id
+from detectron2.utils._panoptic import create_text_labels as _create_text_labels
 from detectron2.utils._shapes import ShapeDrawer
 from detectron2.utils.colormap import colormap, random_color
 from detectron2.utils.file_io import PathManager
@@ -23,9 +27,9 @@ _LEFT_OUT = {
     "draw_and_connect_keypoints": "keypoints",
     "draw_rotated_box_with_label": "rotated boxes",
     "overlay_rotated_instances": "rotated boxes",
-    "draw_panoptic_seg": "panoptic segmentation",
-    "draw_panoptic_seg_predictions": "panoptic segmentation",
 }
+
+_PanopticPrediction = PanopticPrediction  # the name that clients know
 
 
 @unique
@@ -39,30 +43,6 @@ class ColorMode(Enum):
     IMAGE = 0
     SEGMENTATION = 1
     IMAGE_BW = 2
-
-
-def _create_text_labels(
-    classes: Sequence[int] | None,
-    scores: Any,
-    class_names: Sequence[str] | None,
-    is_crowd: Sequence[Any] | None = None,
-) -> list[str] | None:
-    """Labels such as "person 95%" or "person|crowd"; None where there is nothing to write."""
-    labels = None
-    if classes is not None:
-        labels = [
-            class_names[i] if class_names and i < len(class_names) else str(i) for i in classes
-        ]
-    if scores is not None:
-        percent = [f"{100 * float(score):.0f}%" for score in scores]
-        labels = (
-            percent
-            if labels is None
-            else [f"{a} {b}" for a, b in zip(labels, percent, strict=True)]
-        )
-    if labels is not None and is_crowd is not None:
-        labels = [f"{a}|crowd" if crowd else a for a, crowd in zip(labels, is_crowd, strict=True)]
-    return labels
 
 
 class Visualizer(ShapeDrawer):
@@ -131,8 +111,9 @@ class Visualizer(ShapeDrawer):
         """Draw the ground truth of an image.
 
         Args:
-            dic: a data set dict with ``annotations``, and ``sem_seg`` (a label map) or
-                ``sem_seg_file_name``, as far as it has them. Keypoints are not drawn.
+            dic: a data set dict with ``annotations``, ``sem_seg`` (a label map) or
+                ``sem_seg_file_name``, ``pan_seg`` (RGB) or ``pan_seg_file_name`` and
+                ``segments_info``, as far as it has them. Keypoints are not drawn.
         """
         annotations = dic.get("annotations")
         if annotations:
@@ -143,6 +124,13 @@ class Visualizer(ShapeDrawer):
                 labels = np.asarray(Image.open(file), dtype=np.int64)
         if labels is not None:
             self.draw_sem_seg(labels, area_threshold=0, alpha=0.5)
+        panoptic = dic.get("pan_seg")
+        if panoptic is None and "pan_seg_file_name" in dic:
+            with PathManager.open(dic["pan_seg_file_name"], "rb") as file:
+                panoptic = np.asarray(Image.open(file).convert("RGB"))
+        if panoptic is not None:
+            ids = rgb_to_id(np.asarray(panoptic))
+            self.draw_panoptic_seg(ids, dic["segments_info"], area_threshold=0, alpha=0.5)
         return self.output
 
     def _draw_annotations(self, annotations: list[dict[str, Any]]) -> None:
@@ -210,6 +198,34 @@ class Visualizer(ShapeDrawer):
                 text = names[label] if names else str(label)
                 self._draw_text_in_mask(labels == label, text, color)
         return self.output
+
+    def draw_panoptic_seg(
+        self,
+        panoptic_seg: Any,
+        segments_info: Sequence[dict[str, Any]] | None,
+        area_threshold: float | None = None,
+        alpha: float = 0.7,
+    ) -> VisImage:
+        """Draw a panoptic segmentation: stuff first, things above it.
+
+        Args:
+            panoptic_seg: (H, W) of segment ids.
+            segments_info: dicts with ``id``, ``category_id``, ``isthing``, optionally ``score`` and
+                ``iscrowd``; None where ids are ``category_id * label_divisor + instance``.
+            area_threshold: leave out stuff of fewer pixels.
+            alpha: opacity in [0, 1].
+        """
+        segments = PanopticPrediction(panoptic_seg, segments_info, self.metadata)
+        if self._instance_mode is ColorMode.IMAGE_BW:
+            self.output.reset_image(self._create_grayscale_image(segments.non_empty_mask()))
+        own = self.metadata.get("thing_colors")
+
+        def colors_of(classes: list[int], masks: list[np.ndarray]) -> list[Color] | None:
+            return [self._jitter(np.asarray(own[c]) / 255) for c in classes] if own else None
+
+        return draw_panoptic(self, segments, colors_of, area_threshold, alpha, OFF_WHITE)
+
+    draw_panoptic_seg_predictions = draw_panoptic_seg
 
     def overlay_instances(
         self,
@@ -299,3 +315,8 @@ class Visualizer(ShapeDrawer):
         elif isinstance(masks, torch.Tensor):
             masks = masks.cpu()
         return [m if isinstance(m, GenericMask) else GenericMask(m, *size) for m in masks]
+
+
+# Upstream's names.
+_BLACK, _RED, _OFF_WHITE = (0, 0, 0), (1.0, 0, 0), OFF_WHITE
+_SMALL_OBJECT_AREA_THRESH, _LARGE_MASK_AREA_THRESH, _KEYPOINT_THRESHOLD = 1000, 120000, 0.05

@@ -70,7 +70,7 @@ def test_unknown_key_is_refused(tmp_path):
     [
         ("MODEL:\n  RESNETZ: 3\n", KeyError, "RESNETZ"),
         ("MODEL:\n  RESNETS: 3\n", ValueError, "x.yaml"),
-        ("VERSION: 1\n", ValueError, "VERSION 1"),
+        ("VERSION: 3\n", ValueError, "VERSION 3"),
     ],
 )
 def test_messages_name_the_file(tmp_path, text, error, words):

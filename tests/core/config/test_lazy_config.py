@@ -304,3 +304,12 @@ def test_saved_yaml_is_plain_where_it_can_be(tmp_path, config):
     path = tmp_path / "saved.yaml"
     LazyConfig.save(config, str(path))
     assert yaml.safe_load(path.read_text())["conv"]["_target_"] == "torch.nn.Conv2d"
+
+
+def test_interpolations_of_a_yaml_file_follow_later_changes(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("n: 4\nb: '${n}'\nc: {d: '${n}'}\n")
+    cfg = LazyConfig.load(str(path))
+    cfg.n = 5
+    assert (cfg.b, cfg.c.d) == (5, 5)
+    assert LazyConfig.load(str(path), "b") == 4

@@ -155,3 +155,30 @@ def test_outlines_of_masks_with_holes_and_touching_corners():
     assert ring == [10, 20, 13, 20, 13, 23, 10, 23]  # the hole is filled
     assert dot == [13, 23, 14, 23, 14, 24, 13, 24]
     assert mask_to_polygons(np.zeros((3, 3))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("ade20k_sem_seg_train", {"stuff_colors": [(120, 120, 120)] * 150}),
+        ("cityscapes_fine_sem_seg_val", {"stuff_colors": [(1, 2, 3)] * 19}),
+        ("cityscapes_fine_instance_seg_val", {"thing_colors": [(1, 2, 3)] * 8}),
+    ],
+)
+def test_projects_may_set_colours_that_detectron2_leaves_open(name, values):
+    meta = MetadataCatalog.get(name)
+    try:
+        meta.set(**values)
+    finally:
+        for key in values:
+            delattr(meta, key)
+
+
+def test_persons_have_keypoints_in_their_metadata():
+    meta = MetadataCatalog.get("keypoints_coco_2017_val")
+    assert meta.thing_classes == ["person"]
+    assert meta.keypoint_names[:3] == ("nose", "left_eye", "right_eye")
+    assert len(meta.keypoint_names) == 17
+    assert meta.keypoint_flip_map[-1] == ("left_ankle", "right_ankle")
+    assert meta.keypoint_connection_rules[0] == ("left_ear", "left_eye", (102, 204, 255))
+    assert meta.json_file.endswith("coco/annotations/person_keypoints_val2017.json")

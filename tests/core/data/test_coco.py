@@ -16,7 +16,6 @@ from detectron2.data.datasets import (
     load_coco_json,
     load_sem_seg,
     register_coco_instances,
-    register_coco_panoptic,
 )
 from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.structures import BoxMode
@@ -215,12 +214,6 @@ def test_records_are_not_changed_by_conversion(catalogs):
     assert anno["bbox"] == [1, 1, 4, 5]
     assert anno["area"] == pytest.approx(10)
     np.testing.assert_equal(record, before)
-
-
-@pytest.mark.core_only(reason="upstream covers panoptic segmentation")
-def test_panoptic_is_left_out():
-    with pytest.raises(NotImplementedError, match="toy.*panoptic"):
-        register_coco_panoptic("toy", {}, "", "", "")
 
 
 def test_sem_seg_pairs_by_name(tmp_path, caplog):

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import SequentialSampler
 
 from detectron2.data.samplers import (
+    GroupedBatchSampler,
     InferenceSampler,
     RandomSubsetTrainingSampler,
     RepeatFactorTrainingSampler,
@@ -85,3 +87,15 @@ def test_inference_shares_are_contiguous_and_complete(monkeypatch, size, world_s
         assert len(sampler) == len(shares[-1])
     assert list(itertools.chain(*shares)) == list(range(size))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_batches_of_one_group():
+    groups = [0, 1, 1, 0, 0, 1, 0]
+    sampler = GroupedBatchSampler(SequentialSampler(groups), groups, 2)
+    assert [*iter(sampler)] == [[1, 2], [0, 3], [4, 6]]
+    # What was left over, 5, comes first in the next pass.
+    assert next(iter(sampler)) == [5, 1]
+    with pytest.raises(NotImplementedError):
+        len(sampler)
+    with pytest.raises(ValueError, match="sampler"):
+        GroupedBatchSampler([1, 2], [0, 0], 2)

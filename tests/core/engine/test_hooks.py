@@ -371,3 +371,29 @@ def test_precise_batch_norm_leaves_frozen_layers_alone():
     hook = hooks.PreciseBN(1, model, Batches(), num_iter=5)
     hook.update_stats()
     assert torch.equal(model.norm.running_mean, before)
+
+
+@pytest.mark.parametrize("save_tensorboard", [True, False])
+def test_profiles_of_chosen_iterations(tmp_path, save_tensorboard):
+    hook = hooks.TorchProfiler(
+        lambda trainer: trainer.iter in (1, 3), str(tmp_path), save_tensorboard=save_tensorboard
+    )
+    run(make_trainer(), hook, end=5)
+    files = sorted(x for x in tmp_path.rglob("*") if x.is_file())
+    assert len(files) == 2
+    if save_tensorboard:
+        folders = [x.parent.relative_to(tmp_path).as_posix() for x in files]
+        assert folders == [f"log/profiler-tensorboard-iter{i}" for i in (1, 3)]
+    else:
+        assert [x.name for x in files] == [f"profiler-trace-iter{i}.json" for i in (1, 3)]
+        assert "aten::" in files[0].read_text()
+
+
+@pytest.mark.core_only(reason="upstream uses an argument that torch has dropped")
+def test_the_older_profiler(tmp_path):
+    with pytest.warns(UserWarning, match="TorchProfiler"):
+        hook = hooks.AutogradProfiler(
+            lambda trainer: trainer.iter == 1, str(tmp_path), use_cuda=False
+        )
+    run(make_trainer(), hook, end=3)
+    assert [x.name for x in tmp_path.iterdir()] == ["profiler-trace-iter1.json"]

@@ -11,7 +11,7 @@ MODELING = """
     RPN_HEAD_REGISTRY ResNet ResNetBlockBase RetinaNet SEM_SEG_HEADS_REGISTRY SemanticSegmentor
     ShapeSpec StandardROIHeads build_anchor_generator build_backbone build_box_head build_mask_head
     build_model build_proposal_generator build_resnet_backbone build_roi_heads build_rpn_head
-    build_sem_seg_head detector_postprocess make_stage
+    build_sem_seg_head detector_postprocess make_stage DatasetMapperTTA GeneralizedRCNNWithTTA
 """
 META_ARCH = """
     build_model META_ARCH_REGISTRY GeneralizedRCNN ProposalNetwork SemanticSegmentor

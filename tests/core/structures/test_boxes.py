@@ -78,10 +78,16 @@ class TestBoxMode:
         with pytest.raises((AssertionError, NotImplementedError)):
             BoxMode.convert([0.0, 0, 1, 1], XYXY, mode)
 
-    @pytest.mark.core_only(reason="rotated boxes are left out")
-    def test_rotated_mode_is_refused(self):
-        with pytest.raises(NotImplementedError, match="XYWHA_ABS"):
-            BoxMode.convert([0.0, 0, 1, 1, 30], BoxMode.XYWHA_ABS, XYXY)
+    def test_boxes_with_an_angle(self):
+        rotated = torch.tensor([[50.0, 50, 30, 20, 0], [0, 0, 10, 10, -45], [0, 0, 4, 2, 90]])
+        around = BoxMode.convert(rotated, BoxMode.XYWHA_ABS, XYXY)
+        half = 5 * 2**0.5
+        expected = [[35, 40, 65, 60], [-half, -half, half, half], [-1, -2, 1, 2]]
+        torch.testing.assert_close(around, torch.tensor(expected))
+        made = BoxMode.convert([1.0, 2.0, 4.0, 6.0], XYWH, BoxMode.XYWHA_ABS)
+        assert made == [3.0, 5.0, 4.0, 6.0, 0.0]
+        with pytest.raises(NotImplementedError):
+            BoxMode.convert(rotated, BoxMode.XYWHA_ABS, XYWH)
 
     @pytest.mark.core_only(reason="upstream leaves one-dimensional arrays out")
     def test_one_box_in_a_flat_array(self):

@@ -146,15 +146,6 @@ def test_flop_count_of_nested_inputs(as_tuple):
     assert counts.total() == 4 * 36 * 27 + counts.by_module()["model.norm"]
 
 
-@pytest.mark.core_only(reason="core refuses what cannot be traced")
-def test_flop_count_refuses_structures():
-    class Boxes:
-        tensor = torch.zeros(2, 4)
-
-    with pytest.raises(TypeError, match="instances"):
-        FlopCountAnalysis(Detector(), [{"image": torch.rand(1, 3, 8, 8), "boxes": Boxes()}])
-
-
 def test_parameter_count_table():
     table = parameter_count_table(Detector(), max_depth=2)
     assert "conv.weight" in table

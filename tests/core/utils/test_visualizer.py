@@ -10,7 +10,7 @@ from PIL import Image
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
 from detectron2.utils.colormap import colormap, random_color, random_colors
-from detectron2.utils.visualizer import ColorMode, VisImage, Visualizer
+from detectron2.utils.visualizer import ColorMode, GenericMask, VisImage, Visualizer
 
 HEIGHT, WIDTH = 120, 200
 SQUARE = [60.0, 30.0, 120.0, 30.0, 120.0, 90.0, 60.0, 90.0]
@@ -246,8 +246,8 @@ def test_labels_do_not_cover_each_other(image):
 @pytest.mark.core_only(reason="upstream has these")
 def test_what_is_left_out_says_so(image):
     visualizer = Visualizer(image)
-    with pytest.raises(AttributeError, match="draws no panoptic segmentation"):
-        visualizer.draw_panoptic_seg(None, None)
+    with pytest.raises(AttributeError, match="draws no keypoints"):
+        visualizer.draw_and_connect_keypoints(None)
     assert not hasattr(visualizer, "overlay_rotated_instances")
     with pytest.raises(NotImplementedError, match="keypoints"):
         visualizer.overlay_instances(boxes=np.zeros((1, 4)), keypoints=np.zeros((1, 1, 3)))
@@ -314,3 +314,31 @@ def test_grey_images_are_drawn_on(shape: tuple[int, ...]) -> None:
     drawn = Visualizer(np.full(shape, 77, dtype=np.uint8)).output.get_image()
     assert drawn.shape == (20, 30, 3)
     assert (drawn == drawn[0, 0]).all()
+
+
+def test_outlines_of_a_mask():
+    mask = np.zeros((12, 16), dtype=np.uint8)
+    mask[2:10, 3:12] = 1
+    solid = GenericMask(mask, 12, 16)
+    assert [len(x) % 2 for x in solid.polygons] == [0]
+    assert not solid.has_holes
+    mask[4:7, 5:9] = 0
+    hollow = GenericMask(mask, 12, 16)
+    assert hollow.has_holes
+    assert len(hollow.polygons) == 2
+    given = GenericMask([[3.0, 2, 12, 2, 12, 10, 3, 10]], 12, 16)
+    assert not given.has_holes
+    assert given.polygons_to_mask(given.polygons).sum() == 72
+    assert GenericMask(np.zeros((12, 16)), 12, 16).polygons == []
+
+
+def test_matplotlib_may_draw_on_the_picture():
+    pytest.importorskip("matplotlib")
+    picture = VisImage(np.full((40, 60, 3), 200, dtype=np.uint8), scale=2.0)
+    before = picture.get_image()
+    assert picture.fig.get_dpi() == picture.dpi
+    picture.ax.plot([10, 50], [20, 20], color="red", linewidth=3)
+    after = picture.get_image()
+    assert after.shape == before.shape == (80, 120, 3)
+    assert after[40, 60].tolist() == [255, 0, 0]
+    assert after[10, 60].tolist() == [200, 200, 200]

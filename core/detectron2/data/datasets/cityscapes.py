@@ -23,7 +23,10 @@ import pycocotools.mask as mask_util
 from PIL import Image, ImageDraw
 
 from detectron2.structures import BoxMode
+from detectron2.utils.comm import get_world_size  # noqa: F401
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import setup_logger  # noqa: F401
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .builtin_meta import CITYSCAPES_CATEGORIES
 
@@ -226,3 +229,8 @@ def _follow(
 def _signed_area(points: Iterable[tuple[int, int]]) -> int:
     x, y = np.array(list(points)).T
     return int(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+
+
+(_cityscapes_files_to_dict, _get_cityscapes_files, main) = unavailable(
+    __name__, INTERNALS, "_cityscapes_files_to_dict _get_cityscapes_files main"
+)

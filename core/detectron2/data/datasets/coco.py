@@ -14,7 +14,11 @@ import pycocotools.mask as mask_util
 
 from detectron2.data.catalog import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from detectron2.structures.boxes import Boxes  # noqa: F401
+from detectron2.structures.masks import PolygonMasks  # noqa: F401
+from detectron2.structures.rotated_boxes import RotatedBoxes  # noqa: F401
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from .coco_export import convert_to_coco_dict, convert_to_coco_json
 
@@ -85,7 +89,8 @@ def load_coco_json(
     return dicts
 
 
-def _read_coco(json_file: str) -> dict[str, Any]:
+def _read_json(json_file: str, lists: Sequence[str]) -> dict[str, Any]:
+    """The content of an annotation file that has these lists."""
     path = PathManager.get_local_path(json_file)
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -97,8 +102,14 @@ def _read_coco(json_file: str) -> dict[str, Any]:
             content = json.load(file)
         except ValueError as error:
             raise ValueError(f"{json_file} is not a valid json file: {error}") from error
-    if not isinstance(content, dict) or "images" not in content:
-        raise ValueError(f"{json_file} has no list 'images': it is not a COCO instances file.")
+    for name in lists:
+        if not isinstance(content, dict) or name not in content:
+            raise ValueError(f"{json_file} has no list '{name}': it is not a COCO instances file.")
+    return content
+
+
+def _read_coco(json_file: str) -> dict[str, Any]:
+    content = _read_json(json_file, ("images",))
     for image in content["images"]:
         missing = {"id", "file_name", "height", "width"} - image.keys()
         if missing:
@@ -247,3 +258,6 @@ def register_coco_instances(
     DatasetCatalog.register(name, partial(load_coco_json, json_file, image_root, name))
     meta = MetadataCatalog.get(name)
     meta.set(json_file=json_file, image_root=image_root, evaluator_type="coco", **metadata)
+
+
+main = unavailable(__name__, INTERNALS, "main")

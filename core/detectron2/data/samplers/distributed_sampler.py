@@ -178,13 +178,13 @@ class InferenceSampler(Sampler[int]):
         if size <= 0:
             raise ValueError(f"An inference sampler needs at least one element, got size={size}.")
         self._size = size
-        self._local_indices = self._share(size, comm.get_world_size(), comm.get_rank())
+        self._local_indices = self._get_local_indices(size, comm.get_world_size(), comm.get_rank())
 
     @staticmethod
-    def _share(size: int, world_size: int, rank: int) -> range:
-        base, left_over = divmod(size, world_size)
+    def _get_local_indices(total_size: int, world_size: int, rank: int) -> range:
+        base, left_over = divmod(total_size, world_size)
         begin = base * rank + min(rank, left_over)
-        return range(begin, min(begin + base + (rank < left_over), size))
+        return range(begin, min(begin + base + (rank < left_over), total_size))
 
     def __iter__(self) -> Iterator[int]:
         yield from self._local_indices

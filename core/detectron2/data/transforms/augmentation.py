@@ -218,3 +218,9 @@ def apply_augmentations(
 TransformGen = Augmentation
 StandardAugInput = AugInput
 apply_transform_gens = apply_augmentations
+
+# Upstream's names, which augmentations in users' code import.
+_TransformToAug = _FixedTransform
+_transform_to_aug = _as_augmentation
+_get_aug_input_args = _wanted_attributes
+_check_img_dtype = _check_image

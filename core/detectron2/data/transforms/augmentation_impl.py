@@ -10,21 +10,29 @@ import numpy as np
 from fvcore.transforms.transform import HFlipTransform, NoOpTransform, Transform, VFlipTransform
 from PIL import Image
 
+from detectron2.data.transforms.augmentation import _transform_to_aug  # noqa: F401
+from detectron2.data.transforms.transform import ExtentTransform, RotationTransform  # noqa: F401
+from detectron2.structures.boxes import Boxes, pairwise_iou  # noqa: F401
+
 from .augmentation import AugInput, Augmentation, _as_augmentation
 from .color_augmentation import RandomBrightness, RandomContrast, RandomLighting, RandomSaturation
 from .crop_augmentation import FixedSizeCrop, RandomCrop, RandomCrop_CategoryAreaConstraint
+from .geometric_augmentation import MinIoURandomCrop, RandomExtent, RandomRotation
 from .transform import ResizeTransform
 
 __all__ = [
     "FixedSizeCrop",
+    "MinIoURandomCrop",
     "RandomApply",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
     "RandomCrop_CategoryAreaConstraint",
+    "RandomExtent",
     "RandomFlip",
     "RandomLighting",
     "RandomResize",
+    "RandomRotation",
     "RandomSaturation",
     "Resize",
     "ResizeScale",
@@ -41,8 +49,7 @@ class RandomApply(Augmentation):
     """
 
     def __init__(self, tfm_or_aug: Augmentation | Transform, prob: float = 0.5) -> None:
-        if not 0.0 <= prob <= 1.0:
-            raise ValueError(f"A probability lies between 0 and 1; prob is {prob}.")
+        assert 0.0 <= prob <= 1.0, f"A probability lies between 0 and 1; prob is {prob}."
         self.aug = _as_augmentation(tfm_or_aug)
         self.prob = prob
 

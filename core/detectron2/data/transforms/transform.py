@@ -8,11 +8,22 @@ from typing import Any
 import numpy as np
 import torch
 from fvcore.transforms.transform import CropTransform as _CropTransform
-from fvcore.transforms.transform import NoOpTransform, Transform
+from fvcore.transforms.transform import NoOpTransform, Transform, TransformList
 from PIL import Image
 from torch.nn import functional as F
 
-__all__ = ["ColorTransform", "CropTransform", "PILColorTransform", "ResizeTransform"]
+from detectron2.utils.unavailable import unavailable
+
+from ._warp import BILINEAR, NEAREST, ExtentTransform, rotation_matrix, warp_affine
+
+__all__ = [
+    "ColorTransform",
+    "CropTransform",
+    "ExtentTransform",
+    "PILColorTransform",
+    "ResizeTransform",
+    "RotationTransform",
+]
 
 _TORCH_MODES = {
     Image.Resampling.NEAREST: "nearest",
@@ -142,6 +153,85 @@ def _polygon_area(polygon: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
+class RotationTransform(Transform):
+    """Rotates an image of ``h`` x ``w`` pixels counter-clockwise; new pixels are 0.
+
+    Args:
+        h, w: the size of the images it will be applied to, in pixels.
+        angle: in degrees.
+        expand: enlarge the output to fit the whole rotated image; otherwise keep the size.
+        center: (x, y) of the fixed point, by default the middle; of no effect with ``expand``.
+        interp: 0, 1 or 2: nearest neighbour, bilinear (the default), bicubic, as in OpenCV.
+    """
+
+    def __init__(
+        self,
+        h: int,
+        w: int,
+        angle: float,
+        expand: bool = True,
+        center: Any = None,
+        interp: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.h, self.w, self.angle, self.expand = h, w, angle, expand
+        self.image_center = np.array([w / 2, h / 2])
+        self.center = self.image_center if center is None else center
+        self.interp = BILINEAR if interp is None else interp
+        self.bound_w, self.bound_h = w, h
+        if expand:
+            cos, sin = abs(np.cos(np.deg2rad(angle))), abs(np.sin(np.deg2rad(angle)))
+            self.bound_w = int(np.rint(h * sin + w * cos))
+            self.bound_h = int(np.rint(h * cos + w * sin))
+        self.rm_coords = self.create_rotation_matrix()
+        # A pixel's index is its centre's coordinate less one half.
+        self.rm_image = self.create_rotation_matrix(offset=-0.5)
+
+    def create_rotation_matrix(self, offset: float = 0) -> np.ndarray:
+        """(2, 3), for coordinates that are moved by ``offset``."""
+        matrix = rotation_matrix(np.asarray(self.center) + offset, self.angle)
+        if self.expand:
+            middle = matrix @ np.append(self.image_center + offset, 1.0)
+            matrix[:, 2] += np.array([self.bound_w, self.bound_h]) / 2 + offset - middle
+        return matrix
+
+    def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
+        """Rotate an array of shape (H, W) or (H, W, C)."""
+        if len(img) == 0 or self.angle % 360 == 0:
+            return img
+        assert img.shape[:2] == (self.h, self.w), (
+            f"This transform rotates {self.h} x {self.w} images (height x width); the array has "
+            f"the shape {img.shape}."
+        )
+        method = self.interp if interp is None else interp
+        return warp_affine(img, self.rm_image, (self.bound_w, self.bound_h), method)
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        """Rotate an N x 2 array of (x, y); float64."""
+        points = np.asarray(coords, dtype=np.float64)
+        if len(points) == 0 or self.angle % 360 == 0:
+            return points
+        return points @ self.rm_coords[:, :2].T + self.rm_coords[:, 2]
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        """Rotate a label map by nearest neighbour, so that no new labels appear."""
+        return self.apply_image(segmentation, interp=NEAREST)
+
+    def inverse(self) -> TransformList:
+        """The rotation back, and a crop to the old size.
+
+        Raises:
+            NotImplementedError: without ``expand`` a part of the image is lost.
+        """
+        if not self.expand:
+            raise NotImplementedError(
+                "A rotation with expand=False loses a part of the image and has no inverse."
+            )
+        back = RotationTransform(self.bound_h, self.bound_w, -self.angle, True, None, self.interp)
+        left, top = (back.bound_w - self.w) // 2, (back.bound_h - self.h) // 2
+        return TransformList([back, CropTransform(left, top, self.w, self.h)])
+
+
 class ColorTransform(Transform):
     """Applies a function of the image's colours; the geometry stays as it is.
 
@@ -178,3 +268,8 @@ class PILColorTransform(ColorTransform):
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """The image after ``op``."""
         return np.asarray(self.op(Image.fromarray(img)))
+
+
+(HFlip_rotated_box, Resize_rotated_box) = unavailable(
+    __name__, "rotated boxes", "HFlip_rotated_box Resize_rotated_box"
+)

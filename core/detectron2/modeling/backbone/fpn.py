@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
@@ -232,3 +233,9 @@ def build_retinanet_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) ->
         raise ValueError("MODEL.RESNETS.OUT_FEATURES has no 'res5', which P6 is made from; add it.")
     top_block = LastLevelP6P7(shapes["res5"].channels or 0, cfg.MODEL.FPN.OUT_CHANNELS)
     return _configured_fpn(cfg, bottom_up, top_block)
+
+
+def _assert_strides_are_log2_contiguous(strides: Sequence[int]) -> None:
+    """Raise AssertionError unless each stride is twice the one before."""
+    for finer, coarser in pairwise(strides):
+        assert coarser == 2 * finer, f"Strides {coarser} {finer} are not log2 contiguous"

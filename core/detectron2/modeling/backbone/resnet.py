@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.layers import CNNBlockBase, ShapeSpec
+from detectron2.layers.batch_norm import get_norm  # noqa: F401
+from detectron2.layers.deform_conv import DeformConv, ModulatedDeformConv  # noqa: F401
+from detectron2.layers.wrappers import Conv2d  # noqa: F401
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY

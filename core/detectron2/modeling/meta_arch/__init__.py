@@ -3,6 +3,7 @@
 from .build import META_ARCH_REGISTRY, build_model
 from .dense_detector import DenseDetector
 from .fcos import FCOS
+from .panoptic_fpn import PanopticFPN
 from .rcnn import GeneralizedRCNN, ProposalNetwork
 from .retinanet import RetinaNet
 from .semantic_seg import SEM_SEG_HEADS_REGISTRY, SemanticSegmentor, build_sem_seg_head
@@ -13,6 +14,7 @@ __all__ = [
     "SEM_SEG_HEADS_REGISTRY",
     "DenseDetector",
     "GeneralizedRCNN",
+    "PanopticFPN",
     "ProposalNetwork",
     "RetinaNet",
     "SemanticSegmentor",

@@ -5,6 +5,7 @@ from fvcore.common.registry import Registry
 from torch import nn
 
 from detectron2.config import CfgNode
+from detectron2.utils.logger import _log_api_usage  # noqa: F401
 
 META_ARCH_REGISTRY = Registry("META_ARCH")
 META_ARCH_REGISTRY.__doc__ = """

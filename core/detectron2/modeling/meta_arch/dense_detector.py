@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.layers import batched_nms, move_device_like
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
@@ -271,7 +272,6 @@ class DenseDetector(nn.Module):
             results: the detections of :meth:`forward_inference` on them.
         """
         # Drawing code is loaded by those who draw.
-        from detectron2.data.detection_utils import convert_image_to_rgb
         from detectron2.utils.visualizer import Visualizer
 
         limit = 20

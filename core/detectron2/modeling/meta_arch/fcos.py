@@ -13,7 +13,10 @@ from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor, nn
 
 from detectron2.layers import ShapeSpec, cat
+from detectron2.layers.nms import batched_nms  # noqa: F401
 from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.structures.boxes import pairwise_point_box_distance  # noqa: F401
+from detectron2.utils.events import get_event_storage  # noqa: F401
 
 from ..anchor_generator import DefaultAnchorGenerator
 from ..backbone import Backbone

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data.detection_utils import convert_image_to_rgb
+from detectron2.layers.wrappers import move_device_like  # noqa: F401
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.logger import log_first_n  # noqa: F401
 from detectron2.utils.visualizer import Visualizer
 
 from ..backbone import Backbone, build_backbone

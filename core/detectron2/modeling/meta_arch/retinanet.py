@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import CycleBatchNormList, ShapeSpec, cat, get_norm
+from detectron2.layers.nms import batched_nms  # noqa: F401
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K  # noqa: F401
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
+from detectron2.utils.events import get_event_storage  # noqa: F401
 
 from ..anchor_generator import build_anchor_generator
 from ..backbone import Backbone, build_backbone

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from detectron2.layers import batched_nms
+from detectron2.layers.wrappers import cat, move_device_like  # noqa: F401
 from detectron2.structures import Boxes, Instances
 
 # Ground truth boxes enter as proposals of this objectness probability.
@@ -83,7 +84,8 @@ def find_top_rpn_proposals(
     """
     boxes, logits, levels = _best_of_each_level(proposals, pred_objectness_logits, pre_nms_topk)
     results = []
-    for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=True):
+    # As many as there are sizes: padding of the batch may follow the images.
+    for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=False):
         coordinates, scores, level = _drop_non_finite(image_boxes, image_logits, levels, training)
         clipped = Boxes(coordinates)
         clipped.clip(size)
@@ -114,7 +116,8 @@ def add_ground_truth_to_proposals(
         N new Instances, the given proposals first.
 
     Raises:
-        ValueError: the lists differ in length, or a field of the proposals is not in ``gt``.
+        ValueError: the lists differ in length.
+        AssertionError: a field of the proposals is not in ``gt``.
     """
     if len(gt) != len(proposals):
         raise ValueError(f"There are {len(proposals)} lists of proposals but {len(gt)} of targets.")
@@ -139,6 +142,10 @@ def add_ground_truth_to_proposals_single_image(
     extra.proposal_boxes = gt_boxes
     extra.objectness_logits = proposals.objectness_logits.new_full((len(gt_boxes),), logit)
     missing = [name for name in proposals.get_fields() if not extra.has(name)]
-    if missing:
-        raise ValueError(f"The proposals have the fields {missing}, which the targets lack.")
+    assert not missing, f"The proposals have the fields {missing}, which the targets lack."
     return Instances.cat([proposals, extra])
+
+
+def _is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` is recording."""
+    return not torch.jit.is_scripting() and torch.jit.is_tracing()

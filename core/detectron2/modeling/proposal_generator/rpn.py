@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers.wrappers import cat  # noqa: F401
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from detectron2.utils.memory import retry_if_cuda_oom

@@ -23,10 +23,4 @@ def build_roi_heads(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Modul
     Raises:
         KeyError: no second stage of this name is registered.
     """
-    name = cfg.MODEL.ROI_HEADS.NAME
-    if name == "Res5ROIHeads" and name not in ROI_HEADS_REGISTRY:
-        raise KeyError(
-            "MODEL.ROI_HEADS.NAME is Res5ROIHeads, the head of C4 models, which detectron2-core "
-            "leaves out: use StandardROIHeads with an FPN backbone, or register your own."
-        )
-    return ROI_HEADS_REGISTRY.get(name)(cfg, input_shape)
+    return ROI_HEADS_REGISTRY.get(cfg.MODEL.ROI_HEADS.NAME)(cfg, input_shape)

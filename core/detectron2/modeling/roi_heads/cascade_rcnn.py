@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.unavailable import INTERNALS, unavailable
 
 from ..box_regression import Box2BoxTransform
 from ..matcher import Matcher
@@ -203,3 +204,6 @@ class CascadeROIHeads(StandardROIHeads):
                 refined = refined[refined.nonempty()]
             proposals.append(Instances(size, proposal_boxes=refined))
         return proposals
+
+
+_ScaleGradient = unavailable(__name__, INTERNALS, "_ScaleGradient")

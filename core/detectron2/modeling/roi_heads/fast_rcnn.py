@@ -15,7 +15,11 @@ from torch.nn import functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.data.detection_utils import get_fed_loss_cls_weights
 from detectron2.layers import ShapeSpec, cat, cross_entropy
+from detectron2.layers.nms import batched_nms  # noqa: F401
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
 from detectron2.structures import Instances
+from detectron2.structures.boxes import Boxes  # noqa: F401
+from detectron2.utils.events import get_event_storage  # noqa: F401
 
 from ..box_regression import Box2BoxTransform, _dense_box_regression_loss
 from ._box_predictions import _log_classification_stats, fast_rcnn_inference, split_by_image

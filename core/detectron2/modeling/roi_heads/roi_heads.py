@@ -3,6 +3,7 @@
 Shape legend: N images, Ri proposals of image i.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -10,8 +11,12 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
+from detectron2.layers.wrappers import nonzero_tuple  # noqa: F401
+from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet  # noqa: F401
+from detectron2.modeling.roi_heads.keypoint_head import build_keypoint_head  # noqa: F401
 from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.unavailable import unavailable
 
 from ..matcher import Matcher
 from ..poolers import ROIPooler
@@ -211,12 +216,13 @@ class StandardROIHeads(ROIHeads):
             raise NotImplementedError(
                 "MODEL.KEYPOINT_ON is set, but detectron2-core has no keypoint branch."
             )
-        return {
-            **super().from_config(cfg),
-            "train_on_pred_boxes": cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES,
-            **cls._init_box_head(cfg, input_shape),
-            **cls._init_mask_head(cfg, input_shape),
-        }
+        settings = super().from_config(cfg)
+        settings["train_on_pred_boxes"] = cfg.MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES
+        # Older subclasses have instance methods here, which they call themselves.
+        for build in (cls._init_box_head, cls._init_mask_head, cls._init_keypoint_head):
+            if inspect.ismethod(build):
+                settings.update(build(cfg, input_shape))
+        return settings
 
     @classmethod
     def _init_box_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -243,6 +249,11 @@ class StandardROIHeads(ROIHeads):
             "mask_pooler": pooler,
             "mask_in_features": names,
         }
+
+    @classmethod
+    def _init_keypoint_head(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Nothing: this class has no keypoint branch."""
+        return {}
 
     def forward(
         self, images: ImageList, features: dict[str, Tensor], proposals: list[Instances],
@@ -319,3 +330,11 @@ class StandardROIHeads(ROIHeads):
     def _forward_keypoint(self, features: dict[str, Tensor], instances: list[Instances]) -> Any:
         """The keypoint branch that this class does not have; subclasses may call or define it."""
         return {} if self.training else instances
+
+
+Res5ROIHeads = unavailable(__name__, "C4 models", "Res5ROIHeads")
+ROI_HEADS_REGISTRY.register(Res5ROIHeads)
+
+select_proposals_with_visible_keypoints = unavailable(
+    __name__, "keypoints", "select_proposals_with_visible_keypoints"
+)
