@@ -1,4 +1,4 @@
-"""Average precision of boxes and masks as COCO defines it, computed with pycocotools."""
+"""Average precision of boxes and masks as COCO defines it."""
 
 import itertools
 import json
@@ -19,7 +19,6 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_json
 from detectron2.evaluation._box_proposals import PROPOSAL_LIMITS, average_recall
 from detectron2.evaluation._coco_files import load_ground_truth
-from detectron2.evaluation._coco_matching import VectorizedCOCOeval
 from detectron2.evaluation._coco_results import (
     MAX_DETECTIONS,
     _columns,
@@ -28,6 +27,7 @@ from detectron2.evaluation._coco_results import (
     instances_to_coco_json,
 )
 from detectron2.evaluation.evaluator import DatasetEvaluator
+from detectron2.evaluation.fast_eval_api import COCOeval_opt
 from detectron2.structures import BoxMode
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
@@ -52,7 +52,7 @@ class COCOEvaluator(DatasetEvaluator):
             written; None to write nothing.
         max_dets_per_image: how many of an image's detections of a class count, best first; 100 by
             default.
-        use_fast_impl: the vectorised matching, which gives the same numbers as pycocotools' own.
+        use_fast_impl: compute with hotcoco, which gives the same numbers as pycocotools.
         kpt_oks_sigmas: keypoints are left out here; only an empty value is accepted.
         allow_cached_coco: use a COCO json written by an earlier run.
 
@@ -209,7 +209,7 @@ class COCOEvaluator(DatasetEvaluator):
                 self._coco_api,
                 coco_results,
                 task,
-                cocoeval_fn=VectorizedCOCOeval if self._use_fast_impl else COCOeval,
+                cocoeval_fn=COCOeval_opt if self._use_fast_impl else COCOeval,
                 img_ids=img_ids,
                 max_dets_per_image=self._max_dets_per_image,
             )
