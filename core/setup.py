@@ -19,6 +19,7 @@ REQUIREMENTS = [
     "hydra-core>=1.3",
     "yacs>=0.1.8",
     "pycocotools>=2.0.7",
+    "hotcoco>=1.3",
     "cloudpickle>=2.2",
     "tabulate>=0.9",
     "termcolor>=2.0",

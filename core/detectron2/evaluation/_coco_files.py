@@ -25,25 +25,34 @@ def load_ground_truth(path: str) -> COCO:
     return coco
 
 
-def load_detections(coco_gt: COCO, results: list[dict[str, Any]], iou_type: str) -> COCO:
-    """The results as a ``COCO`` object, also if there are none."""
+def require_matching(coco_gt: COCO, results: list[dict[str, Any]], iou_type: str) -> None:
+    """Refuse results that do not fit the ground truth or the task.
+
+    Raises:
+        ValueError: for images that the ground truth does not have, or results without masks where
+            masks are evaluated.
+    """
     unknown = {result["image_id"] for result in results} - coco_gt.imgs.keys()
     if unknown:
         raise ValueError(
             f"There are predictions for {len(unknown)} images, {next(iter(unknown))} among them, "
             "that the ground truth json does not have: predict on the data set that is evaluated."
         )
-    if iou_type == "segm":
-        missing = sum("segmentation" not in result for result in results)
-        if missing:
-            raise ValueError(
-                f"The task segm needs masks, but {missing} of {len(results)} predictions have "
-                'none: leave "segm" out of the tasks or use a model with pred_masks.'
-            )
-        # With a box in it, pycocotools would take the box's area for that of the mask.
-        results = [{k: v for k, v in result.items() if k != "bbox"} for result in results]
-    else:
-        results = [{k: v for k, v in result.items() if k != "segmentation"} for result in results]
+    if iou_type != "segm":
+        return
+    missing = sum("segmentation" not in result for result in results)
+    if missing:
+        raise ValueError(
+            f"The task segm needs masks, but {missing} of {len(results)} predictions have "
+            'none: leave "segm" out of the tasks or use a model with pred_masks.'
+        )
+
+
+def load_detections(coco_gt: COCO, results: list[dict[str, Any]], iou_type: str) -> COCO:
+    """The results as a ``COCO`` object, also if there are none."""
+    # With a box in it, pycocotools would take the box's area for that of the mask.
+    other = "bbox" if iou_type == "segm" else "segmentation"
+    results = [{k: v for k, v in result.items() if k != other} for result in results]
     if results:
         return coco_gt.loadRes(results)
     nothing = COCO()

@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
-from detectron2.evaluation._coco_files import load_detections
-from detectron2.evaluation._coco_matching import VectorizedCOCOeval
+from detectron2.evaluation._coco_files import load_detections, require_matching
+from detectron2.evaluation.fast_eval_api import COCOeval_opt
 from detectron2.structures import BoxMode, Instances
 
 MAX_DETECTIONS = 100  # COCO's own limit of detections an image
@@ -52,7 +52,7 @@ def _evaluate_predictions_on_coco(
     coco_gt: COCO,
     coco_results: list[dict[str, Any]],
     iou_type: str,
-    cocoeval_fn: type[COCOeval] = VectorizedCOCOeval,
+    cocoeval_fn: type[COCOeval] = COCOeval_opt,
     img_ids: Sequence[int] | None = None,
     max_dets_per_image: Sequence[int] | None = None,
 ) -> COCOeval:
@@ -66,14 +66,17 @@ def _evaluate_predictions_on_coco(
         img_ids: the images that count; by default all.
         max_dets_per_image: three limits on the detections, the largest of them for AP.
     """
+    require_matching(coco_gt, coco_results, iou_type)
+    fast = issubclass(cocoeval_fn, COCOeval_opt)
     with contextlib.redirect_stdout(io.StringIO()):
-        detections = load_detections(coco_gt, coco_results, iou_type)
+        detections = coco_results if fast else load_detections(coco_gt, coco_results, iou_type)
         coco_eval = cocoeval_fn(coco_gt, detections, iou_type)
         coco_eval.params.maxDets = list(max_dets_per_image or (1, 10, MAX_DETECTIONS))
         if img_ids is not None:
             coco_eval.params.imgIds = list(img_ids)
         coco_eval.evaluate()
         coco_eval.accumulate()
+        coco_eval.summarize()
     return coco_eval
 
 

@@ -1,4 +1,4 @@
-"""Average precision of boxes and masks as COCO defines it, computed with pycocotools."""
+"""Average precision of boxes and masks as COCO defines it."""
 
 import itertools
 import json
@@ -16,7 +16,6 @@ from pycocotools.cocoeval import COCOeval
 from detectron2.data import MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_json
 from detectron2.evaluation._coco_files import load_ground_truth
-from detectron2.evaluation._coco_matching import VectorizedCOCOeval
 from detectron2.evaluation._coco_results import (
     MAX_DETECTIONS,
     _columns,
@@ -26,7 +25,7 @@ from detectron2.evaluation._coco_results import (
 from detectron2.evaluation._coco_results import instances_to_coco_json as instances_to_coco_json
 from detectron2.evaluation._instance_evaluator import InstanceEvaluator
 from detectron2.evaluation.evaluator import DatasetEvaluator  # noqa: F401
-from detectron2.evaluation.fast_eval_api import COCOeval_opt  # noqa: F401
+from detectron2.evaluation.fast_eval_api import COCOeval_opt
 from detectron2.structures.boxes import Boxes, BoxMode, pairwise_iou  # noqa: F401
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
@@ -49,7 +48,7 @@ class COCOEvaluator(InstanceEvaluator):
             written; None to write nothing.
         max_dets_per_image: how many of an image's detections of a class count, best first; 100 by
             default.
-        use_fast_impl: the vectorised matching, which gives the same numbers as pycocotools' own.
+        use_fast_impl: compute with hotcoco, which gives the same numbers as pycocotools.
         kpt_oks_sigmas: keypoints are left out here; only an empty value is accepted.
         allow_cached_coco: use a COCO json written by an earlier run.
 
@@ -123,7 +122,7 @@ class COCOEvaluator(InstanceEvaluator):
                 self._coco_api,
                 coco_results,
                 task,
-                cocoeval_fn=VectorizedCOCOeval if self._use_fast_impl else COCOeval,
+                cocoeval_fn=COCOeval_opt if self._use_fast_impl else COCOeval,
                 img_ids=img_ids,
                 max_dets_per_image=self._max_dets_per_image,
             )
