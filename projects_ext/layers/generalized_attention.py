@@ -153,13 +153,13 @@ class GeneralizedAttention(nn.Module):
         """(H D) -> (H, D)."""
         return vector.unflatten(0, (self.num_heads, -1))
 
-    def _position_features(self, layer: nn.Linear, queries: int, like: Tensor) -> Tensor:
+    def _position_features(self, layer: nn.Linear, queries: int) -> Tensor:
         """Along one axis: (queries, keys, H, D)."""
         keys = -(-queries // self.kv_stride)
-        # The encoding is made where the weights are, not in the type of autocast.
-        encoding = relative_positions(
-            queries, keys, self.kv_stride, self.channels, layer.weight.detach()
-        )
+        # Made where the weights are, not in the type of autocast; not like the layer's own, which
+        # is no tensor once the layer is quantized.
+        where = self.gamma.detach()
+        encoding = relative_positions(queries, keys, self.kv_stride, self.channels, where)
         return layer(encoding).unflatten(-1, (self.num_heads, -1)) / math.sqrt(2)
 
     def _factorised_weights(self, x: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class GeneralizedAttention(nn.Module):
         Returns:
             (queries, M, H, keys).
         """
-        features = self._position_features(layer, queries, lines)
+        features = self._position_features(layer, queries)
         heads, keys = self.num_heads, features.shape[1]
         logits = lines.new_zeros(())
         if self.query is not None:
@@ -223,8 +223,8 @@ class GeneralizedAttention(nn.Module):
         assert self.position_x is not None
         assert self.position_y is not None
         height, width = x.shape[-2:]
-        features_x = self._position_features(self.position_x, width, x)
-        features_y = self._position_features(self.position_y, height, x)
+        features_x = self._position_features(self.position_x, width)
+        features_y = self._position_features(self.position_y, height)
         place = query if self.attention_type[1] == "1" else None
         if self.position_bias is not None:
             bias = self._heads(self.position_bias)[None, :, None].expand(-1, -1, height * width, -1)

@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -183,6 +184,18 @@ def test_compiles_as_one_graph(kind: str) -> None:
     compiled = torch.compile(module, backend="eager", fullgraph=True)
     x = procedural_noise("graph", (2, 8, 7, 7)).double()
     torch.testing.assert_close(compiled(x), module(x))
+
+
+@pytest.mark.parametrize("kind", ["0100", "1111"])
+def test_its_linear_layers_can_be_quantized(kind: str) -> None:
+    module = build(kind).float().eval()
+    with torch.no_grad():
+        module.gamma.fill_(1.0)
+    x = torch.rand(2, 8, 5, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        quantized = torch.ao.quantization.quantize_dynamic(module, {torch.nn.Linear})
+    assert (quantized(x) - module(x)).abs().max() < 0.1 * module(x).abs().max()
 
 
 def test_transposed_rows_need_square_maps() -> None:
