@@ -21,6 +21,10 @@ from projects_ext.errors import UserError
 logger = logging.getLogger("detectron2.projects_ext")
 
 EIGHT_BIT = "python -m projects_ext.data.eight_bit FOLDER NEW_FOLDER"
+FOR_TRAINING = (
+    "convert the images of training and validation with one range of values by "
+    f"`{EIGHT_BIT} --range LOW HIGH`, and give the new folders"
+)
 _ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _WITHOUT_EXTRA_BAND = frozenset({"RGB", "BGR", "L", "YUV-BT.601"})
 
@@ -139,9 +143,11 @@ class FileChecks:
     Args:
         mapper: Detectron2's ``DatasetMapper``, or any other. What another one reads is its own
             affair: it only causes a warning.
+        remedy: for images of more than 8 bits per channel.
     """
 
-    def __init__(self, mapper: Any) -> None:
+    def __init__(self, mapper: Any, remedy: str = FOR_TRAINING) -> None:
+        self._remedy = remedy
         # A subclass may read files in its own way.
         self._reads_by_itself = (
             not isinstance(mapper, DatasetMapper)
@@ -174,7 +180,7 @@ class FileChecks:
         header = read_header(path)
         problem = self.problem(header)
         if problem:
-            raise UserError(f"{what} {problem}; {self._remedy()}")
+            raise UserError(f"{what} {problem}; {self._remedy}")
         vanishing = self.vanishing(header)
         if vanishing:
             raise UserError(f"{what} {vanishing}")
@@ -205,12 +211,6 @@ class FileChecks:
             return ""
         return (
             f"{stands}: converted to {self.image_format} its values would be cut off at 0 and 255"
-        )
-
-    def _remedy(self) -> str:
-        return (
-            "convert the images of training and validation with one range of values by "
-            f"`{EIGHT_BIT} --range LOW HIGH`, and give the new folders"
         )
 
     def vanishing(self, header: ImageHeader) -> str:

@@ -82,11 +82,13 @@ def _from_array(array: np.ndarray, array_format: ArrayFormat) -> np.ndarray:
         raise UserError(
             f"the array has values of {array.dtype}, but an image has uint8, 0 to 255: {_SCALE}"
         )
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise UserError(
             f"the array has the shape {array.shape}, but an image has (height, width, 3), or "
-            "(height, width) in grey: reorder its axes, or take its first three channels"
+            "(height, width) in grey: give that, or a list of such for several images"
         )
     return np.ascontiguousarray(array if array_format == "RGB" else array[:, :, ::-1])

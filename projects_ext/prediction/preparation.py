@@ -66,7 +66,7 @@ class Preparation:
         if array_format not in ("BGR", "RGB"):
             raise UserError(f"array_format is {array_format!r}: it is BGR or RGB")
         self.mapper, self._order = mapper, array_format
-        self._checks = FileChecks(mapper)
+        self._checks = FileChecks(mapper, _SCALE)
         self._reads_files_only = (
             not isinstance(mapper, DatasetMapper)
             or type(mapper).__call__ is not DatasetMapper.__call__
@@ -153,12 +153,14 @@ class Preparation:
             raise UserError(
                 f"the array has values of {array.dtype}, but an image has uint8, 0 to 255: {_SCALE}"
             )
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[:, :, 0]
         if array.ndim == 2:
             array = np.repeat(array[:, :, None], 3, axis=2)
         if array.ndim != 3 or array.shape[2] != 3 or not array.size:
             raise UserError(
                 f"the array has the shape {array.shape}, but an image has (height, width, 3), or "
-                "(height, width) in grey: reorder its axes, or take its first three channels"
+                "(height, width) in grey: give that, or a list of such for several images"
             )
         wanted = self.mapper.image_format
         if wanted == self._order:
