@@ -116,6 +116,6 @@ def _leave() -> None:
     for name in ("_LOCAL_PROCESS_GROUP", "_OBJECT_GROUP"):
         if hasattr(comm, name):
             setattr(comm, name, None)
-    object_group = getattr(comm, "_get_global_gloo_group", None)
-    if object_group is not None:
-        object_group.cache_clear()
+    forget = getattr(getattr(comm, "_get_global_gloo_group", None), "cache_clear", None)
+    if forget is not None:
+        forget()

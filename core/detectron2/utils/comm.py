@@ -9,8 +9,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from detectron2.utils.unavailable import INTERNALS, unavailable
-
 # The processes of this machine. Set by ``create_local_process_group``, which ``launch`` calls.
 _LOCAL_PROCESS_GROUP: dist.ProcessGroup | None = None
 # Objects travel through gloo whatever the backend of the default group: NCCL would pickle them
@@ -163,6 +161,6 @@ def reduce_dict(
     return dict(zip(names, stacked, strict=True))
 
 
-_get_global_gloo_group = unavailable(__name__, INTERNALS, "_get_global_gloo_group")
+_get_global_gloo_group = _object_group  # upstream's name
 
 _MISSING_LOCAL_PG_ERROR = "The local process group is missing: use launch() to make it."

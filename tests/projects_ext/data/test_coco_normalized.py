@@ -161,7 +161,9 @@ def test_a_file_that_lacks_a_class_has_the_others_in_their_places(folder: Path) 
 def test_a_class_that_was_not_trained_is_refused(folder: Path) -> None:
     train_json, val = written(folder, coco()), coco()
     val["categories"][1]["name"] = "wolf"
-    with pytest.raises(UserError, match=r"val\.json has a class that .*train\.json .* have, wolf"):
+    with pytest.raises(
+        UserError, match=r"val\.json has a class that .*train\.json .* have, 'wolf'"
+    ):
         register_coco_format(written(folder, val, "val.json"), str(folder), train_json=train_json)
 
 

@@ -88,7 +88,7 @@ def test_a_class_that_only_the_test_set_has(
     for more in ([], ["--eval-only", "train.init_checkpoint=x.pth"]):
         said = sentence(val, *more)
         assert f"{data / 'val.json'} has a class that {data / 'train.json'} does not" in said
-        assert "have, late (it has disc, box, triangle, star, cross)" in said
+        assert "have, 'late' (it has 'disc', 'box', 'triangle', 'star', 'cross')" in said
 
 
 def test_missing_image(data: Path, sentence: Callable[..., str]) -> None:
