@@ -40,6 +40,7 @@ def test_a_traced_batch_is_padded_at_any_size(size: tuple[int, int], multiple: i
     assert torch.equal(program(given), Batch()(given))
 
 
+@pytest.mark.core_only(reason="upstream's mask head keeps the traced number of boxes")
 def test_a_traced_detector_finds_the_same_at_any_size() -> None:
     model = small_model("gcnet mask")
     predictor = model.roi_heads.box_predictor

@@ -28,6 +28,7 @@ def smooth(count: int, height: int, width: int) -> torch.Tensor:
     return fine[0].sigmoid()
 
 
+@pytest.mark.core_only(reason="upstream pastes no box outside of its image")
 def test_in_boxes_as_detectron2_does() -> None:
     masks, boxes = smooth(len(BOXES), 28, 28), torch.tensor(BOXES)
     expected = paste_masks_in_image(masks, boxes, SIZE).numpy()
