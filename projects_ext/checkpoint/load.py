@@ -15,7 +15,17 @@ from .class_order import (
 )
 from .conventions import fit_first_convolution
 from .detectron2_names import DETECTRON2
-from .key_map import COUNTER, Format, KeyMap, Target, Weights, discover, rename, rules_for
+from .key_map import (
+    COUNTER,
+    ClassLayer,
+    Format,
+    KeyMap,
+    Target,
+    Weights,
+    discover,
+    rename,
+    rules_for,
+)
 from .openmmlab import OPENMMLAB
 from .report import LoadReport
 from .resnet_names import CAFFE2, TIMM, TORCHVISION
@@ -69,12 +79,12 @@ def load_weights(
     weights = file_format.prepare(weights)
     matched, origins, left_over = _match(weights, file_format, maps, target)
     require_usable_values(matched, target.state, weights.source)
-    fresh, notes = _fit(matched, weights, file_format, maps, target, classes)
+    layers = [layer for key_map in maps for layer in key_map.class_layers]
+    fresh, notes = _fit(matched, weights, file_format, layers, target, classes)
     theirs = file_format.classes(weights)
     differing = other_names(theirs, classes)
     others = differing if all_other_names(theirs, classes) else ""
     doubt = f"{differing}: {TAKEN_AS_THE_SAME}" if differing and not others else others
-    layers = [layer for key_map in maps for layer in key_map.class_layers]
     loaded = [name for name in matched if name not in fresh]
     trust_in_order = taken_on_trust(theirs, classes, loaded, layers)
     detail = file_format.detail(weights)
@@ -145,7 +155,7 @@ def _fit(
     matched: dict[str, Tensor],
     weights: Weights,
     file_format: Format,
-    key_maps: Sequence[KeyMap],
+    layers: Sequence[ClassLayer],
     target: Target,
     classes: Sequence[str] | None,
 ) -> tuple[list[str], list[str]]:
@@ -154,7 +164,6 @@ def _fit(
     Returns:
         the entries that start fresh, and what the report says about all of it.
     """
-    layers = [layer for key_map in key_maps for layer in key_map.class_layers]
     convention = file_format.convention(weights)
     about_input = fit_first_convolution(matched, convention, target, weights)
     theirs = file_format.classes(weights)

@@ -95,9 +95,10 @@ class ReadingErrors:
             header = self._check(record)
             if header is not None and {"height", "width"} <= record.keys():
                 recorded = record["height"], record["width"]
-                # Only then the orientation is worth decoding a PNG for.
-                if header.size != recorded and size_as_read(record["file_name"]) != recorded:
-                    return _wrong_size(record, *size_as_read(record["file_name"]))
+                # Only where they differ the orientation is worth decoding a PNG for.
+                size = recorded if header.size == recorded else size_as_read(record["file_name"])
+                if size != recorded:
+                    return _wrong_size(record, *size)
         except UserError as error:
             return error
         except _UNREADABLE as error:

@@ -78,9 +78,23 @@ def _from_pil(what: str, image: Image.Image) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, array_format: ArrayFormat) -> np.ndarray:
+    array = three_channels(array, _SCALE)
+    return np.ascontiguousarray(array if array_format == "RGB" else array[:, :, ::-1])
+
+
+def three_channels(array: np.ndarray, remedy: str) -> np.ndarray:
+    """An array of an image in colour or in grey as (H, W, 3) uint8, its channels in their order.
+
+    Args:
+        array: (H, W, 3), (H, W, 1) or (H, W).
+        remedy: for values that are not uint8.
+
+    Raises:
+        UserError: it has another type or shape.
+    """
     if array.dtype != np.uint8:
         raise UserError(
-            f"the array has values of {array.dtype}, but an image has uint8, 0 to 255: {_SCALE}"
+            f"the array has values of {array.dtype}, but an image has uint8, 0 to 255: {remedy}"
         )
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -91,4 +105,4 @@ def _from_array(array: np.ndarray, array_format: ArrayFormat) -> np.ndarray:
             f"the array has the shape {array.shape}, but an image has (height, width, 3), or "
             "(height, width) in grey: give that, or a list of such for several images"
         )
-    return np.ascontiguousarray(array if array_format == "RGB" else array[:, :, ::-1])
+    return array

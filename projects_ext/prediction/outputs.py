@@ -5,7 +5,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 
 from projects_ext.errors import UserError
 
+from .closing import Closing
 from .jobs import Job
 from .objects import Objects
 
@@ -25,26 +25,12 @@ RESULTS, IMAGES, TABLE, LABELS = (
 COLUMNS = ("file", "frame", "class", "score", "x0", "y0", "x1", "y1", "mask_area")
 
 
-class Output(ABC):
+class Output(Closing, ABC):
     """Takes the results of images and frames, in their order; use it in a ``with`` statement."""
-
-    def __enter__(self) -> "Output":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @abstractmethod
     def write(self, job: Job) -> None:
         """Add what was found in an image or a frame."""
-
-    def close(self) -> None:  # noqa: B027 - not every output has something to finish
-        """Finish the files; they are valid also after few images."""
 
 
 class _JsonItems:

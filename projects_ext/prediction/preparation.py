@@ -1,7 +1,7 @@
 """From an image, in a file or in memory, to a model's input: exactly as in an evaluation."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from projects_ext.data.image_files import (
     exceeds_pixel_limit,
     too_many_pixels,
 )
+from projects_ext.deploy.images import ArrayFormat, ImageLike, three_channels
 from projects_ext.engine.config_files import Config
 from projects_ext.engine.instantiation import build, building
 from projects_ext.errors import MissingFileError, UserError
-
-ImageLike = str | Path | Image.Image | np.ndarray
-ArrayFormat = Literal["BGR", "RGB"]
 
 _UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 _KEY = "dataloader.test.mapper"
@@ -149,19 +147,7 @@ class Preparation:
 
     def _from_array(self, array: np.ndarray) -> np.ndarray:
         """The array in the mapper's format."""
-        if array.dtype != np.uint8:
-            raise UserError(
-                f"the array has values of {array.dtype}, but an image has uint8, 0 to 255: {_SCALE}"
-            )
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[:, :, 0]
-        if array.ndim == 2:
-            array = np.repeat(array[:, :, None], 3, axis=2)
-        if array.ndim != 3 or array.shape[2] != 3 or not array.size:
-            raise UserError(
-                f"the array has the shape {array.shape}, but an image has (height, width, 3), or "
-                "(height, width) in grey: give that, or a list of such for several images"
-            )
+        array = three_channels(array, _SCALE)
         wanted = self.mapper.image_format
         if wanted == self._order:
             return np.ascontiguousarray(array)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from projects_ext.errors import UserError
+
+from .closing import Closing
 
 CODEC = "mp4v"
 """MPEG-4 part 2: every build of OpenCV has it."""
@@ -92,7 +94,7 @@ class VideoReader:
             raise UserError(f"{self._what} has no frame that OpenCV can decode: convert it to mp4")
 
 
-class VideoWriter:
+class VideoWriter(Closing):
     """Writes an mp4 file frame by frame; use it in a ``with`` statement.
 
     The codec needs even sizes: the last row or column of odd ones is repeated.
@@ -110,17 +112,6 @@ class VideoWriter:
         self.path, self.fps = path, fps
         self._writer: Any = None
         self._size = (0, 0)
-
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def write(self, frame: np.ndarray) -> None:
         """Add a frame, (H, W, 3) uint8 BGR; one of another size than the first is resized to it.

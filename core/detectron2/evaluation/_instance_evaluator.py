@@ -1,6 +1,7 @@
 """What evaluators of instances share: they keep predictions, gather them and write them."""
 
 import itertools
+import json
 import logging
 import os
 import pickle
@@ -119,6 +120,21 @@ class InstanceEvaluator(DatasetEvaluator):
     def _output_path(self, name: str) -> str:
         assert self._output_dir is not None
         return os.path.join(self._output_dir, name)
+
+    def _write_results(
+        self, predictions: list[dict[str, Any]], file_name: str
+    ) -> list[dict[str, Any]]:
+        """The instances as entries of a results file; written where there is an output folder."""
+        found = itertools.chain.from_iterable(p.get("instances", ()) for p in predictions)
+        results = self._with_dataset_ids(list(found))
+        if self._output_dir:
+            path = self._output_path(file_name)
+            self._logger.info(f"Saving results to {path}")
+            with PathManager.open(path, "w") as file:
+                file.write(json.dumps(results))
+        if not self._do_evaluation:
+            self._logger.info("Annotations are not available for evaluation.")
+        return results
 
     def _tasks_from_predictions(self, predictions: list[dict[str, Any]]) -> tuple[str, ...]:
         has_masks = self._has_masks or any("segmentation" in p for p in predictions)

@@ -1,7 +1,5 @@
 """Average precision of boxes and masks as COCO defines it."""
 
-import itertools
-import json
 import logging
 import math
 import os
@@ -107,15 +105,8 @@ class COCOEvaluator(InstanceEvaluator):
         self, predictions: list[dict[str, Any]], img_ids: Sequence[int] | None = None
     ) -> None:
         """Write the predictions in COCO's results format and compute the AP of every task."""
-        found = itertools.chain.from_iterable(p.get("instances", ()) for p in predictions)
-        coco_results = self._with_dataset_ids(list(found))
-        if self._output_dir:
-            path = self._output_path("coco_instances_results.json")
-            self._logger.info(f"Saving results to {path}")
-            with PathManager.open(path, "w") as file:
-                file.write(json.dumps(coco_results))
+        coco_results = self._write_results(predictions, "coco_instances_results.json")
         if not self._do_evaluation:
-            self._logger.info("Annotations are not available for evaluation.")
             return
         for task in self._tasks or self._tasks_from_predictions(coco_results):
             coco_eval = _evaluate_predictions_on_coco(

@@ -1,8 +1,6 @@
 """Average precision on federated annotations as LVIS defines it, computed with the lvis package."""
 
 import importlib
-import itertools
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -103,15 +101,8 @@ class LVISEvaluator(InstanceEvaluator):
         """Write the predictions in LVIS's results format and compute the AP of every task."""
         if not predictions:  # no image was seen: there is nothing to say
             return
-        found = itertools.chain.from_iterable(p.get("instances", ()) for p in predictions)
-        results = self._with_dataset_ids(list(found))
-        if self._output_dir:
-            path = self._output_path("lvis_instances_results.json")
-            self._logger.info(f"Saving results to {path}")
-            with PathManager.open(path, "w") as file:
-                file.write(json.dumps(results))
+        results = self._write_results(predictions, "lvis_instances_results.json")
         if not self._do_evaluation:
-            self._logger.info("Annotations are not available for evaluation.")
             return
         for task in sorted(self._tasks or self._tasks_from_predictions(results)):
             self._results[task] = _evaluate_predictions_on_lvis(
