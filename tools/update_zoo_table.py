@@ -1,4 +1,4 @@
-"""Write the zoo's tables into the README, between the marks that stand there.
+"""Write the zoo's tables into MODEL_ZOO.md, between the marks that stand there.
 
 python tools/update_zoo_table.py            write
 python tools/update_zoo_table.py --check    only say whether they are up to date
@@ -15,7 +15,7 @@ from projects_ext.zoo.text import BEGIN, END, markdown  # noqa: E402  # from thi
 
 
 def updated(text: str) -> str:
-    """The README's text with the tables as the data has them.
+    """The text of MODEL_ZOO.md with the tables as the data has them.
 
     Raises:
         ValueError: the marks are not there, or not in this order.
@@ -24,7 +24,7 @@ def updated(text: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(
-            f"the README has no place for the zoo: add the lines {BEGIN} and {END} where it belongs"
+            f"MODEL_ZOO.md has no place for the tables: add the lines {BEGIN} and {END} where it belongs"
         )
     return before + markdown() + after
 
@@ -34,17 +34,17 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, fail on differences")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    page = ROOT / "MODEL_ZOO.md"
+    text = page.read_text(encoding="utf-8")
     try:
         new = updated(text)
     except ValueError as error:
         sys.exit(f"error: {error}")
     if check:
         if new != text:
-            sys.exit("error: the README's zoo is out of date: run python tools/update_zoo_table.py")
+            sys.exit("error: MODEL_ZOO.md is out of date: run python tools/update_zoo_table.py")
     else:
-        readme.write_text(new, encoding="utf-8")
+        page.write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

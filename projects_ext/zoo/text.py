@@ -1,4 +1,4 @@
-"""The zoo's tables for the terminal and for the README."""
+"""The zoo's tables for the terminal and for MODEL_ZOO.md."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from .experiments import Experiment, Table, tables
 
 UNPUBLISHED = "–"
 BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
-"""What stands before and after the tables in the README."""
+"""What stands before and after the tables in MODEL_ZOO.md."""
 
 Column = Callable[[Experiment], str]
 
@@ -56,7 +56,7 @@ def details(experiment: Experiment) -> str:
 
 
 def markdown() -> str:
-    """The tables of the README, with the marks around them."""
+    """The tables of MODEL_ZOO.md, with the marks around them."""
     parts = [BEGIN, f"{UNPUBLISHED}: never published. Memory (of training) in GB, images/s:"]
     parts[1] += " as published, on the hardware of the time."
     for table in tables():

@@ -1,4 +1,4 @@
-"""The tables of the zoo: README, terminal, command line."""
+"""The tables of the zoo: MODEL_ZOO.md, terminal, command line."""
 
 import re
 from pathlib import Path
@@ -14,19 +14,19 @@ from tests.conftest import ROOT, load_script
 update = load_script(ROOT / "tools" / "update_zoo_table.py")
 
 
-def test_readme_has_the_tables_of_the_data() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_model_zoo_has_the_tables_of_the_data() -> None:
+    text = (ROOT / "MODEL_ZOO.md").read_text()
     assert update.updated(text) == text, "run python tools/update_zoo_table.py"
 
 
-def test_writing_leaves_the_rest_of_the_readme_alone() -> None:
+def test_writing_leaves_the_rest_of_the_page_alone() -> None:
     text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     new = update.updated(text)
     assert new == f"before\n{markdown()}\nafter\n"
     assert update.updated(new) == new
 
 
-def test_a_readme_without_the_marks_is_refused() -> None:
+def test_a_page_without_the_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="add the lines <!-- zoo --> and <!-- /zoo -->"):
         update.updated("nothing")
 
