@@ -1,4 +1,4 @@
-"""README and docs: links lead somewhere, commands name what exists, Python blocks import what is."""
+"""README and docs: links, names of scripts and configs, and imports are those that exist."""
 
 import ast
 import importlib

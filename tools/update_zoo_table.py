@@ -24,7 +24,7 @@ def updated(text: str) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(
-            f"MODEL_ZOO.md has no place for the tables: add the lines {BEGIN} and {END} where it belongs"
+            f"MODEL_ZOO.md has no place for the tables: add the lines {BEGIN} and {END}"
         )
     return before + markdown() + after
 
