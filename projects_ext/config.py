@@ -60,6 +60,21 @@ def add_config(cfg: CfgNode) -> None:
     cfg.MODEL.ALLOW_OTHER_CLASSES = False
     # The names of the classes, which a run writes into its config.yaml [train.classes].
     cfg.MODEL.CLASSES = []
+    # Names of modules or parameters that keep their values; with * and ? [train.freeze].
+    cfg.MODEL.FREEZE = []
+    # Keep less of the backbone in memory and compute it twice [train.recompute].
+    cfg.MODEL.RECOMPUTE = False
+    # The factor of the learning rate from each stage of the backbone to the one before it
+    # [train.layer_decay].
+    cfg.SOLVER.LAYER_DECAY = 1.0
+    # The weights are updated with the mean gradient of so many batches; iterations count updates
+    # [train.accumulate].
+    cfg.SOLVER.ACCUMULATE = 1
+    # Stop after so many evaluations without an improvement of TEST.BEST_METRIC by more than
+    # MIN_DELTA; 0: never [train.early_stopping].
+    cfg.SOLVER.EARLY_STOPPING = node({"PATIENCE": 0, "MIN_DELTA": 0.0})
+    # Compute the losses on the validation data, too [train.validation_loss].
+    cfg.TEST.VALIDATION_LOSS = False
     # The batch size that learning rate and iterations are written for; 0: whatever
     # SOLVER.IMS_PER_BATCH is [train.reference_batch_size].
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0

@@ -18,7 +18,16 @@ train = dict(
     # The names of the classes, which a run writes into its config.yaml, so that prediction needs no
     # data. A list on the command line names those of weights that do not say their own.
     classes=[],
+    # Names of modules or parameters that keep their values, such as backbone.bottom_up, with * and
+    # ? as in file names.
+    freeze=[],
+    # The learning rate of res5 is multiplied by it, that of res4 by its square, and so on. 1: off.
+    layer_decay=1.0,
+    # Keep less of the backbone in memory and compute it twice.
+    recompute=False,
     max_iter=90000,
+    # The weights are updated with the mean gradient of so many batches; `max_iter` counts updates.
+    accumulate=1,
     # The `dataloader.train.total_batch_size` that learning rate, iterations and periods are written
     # for: with another one the rate is scaled with it and the others against it. 0: nothing is.
     reference_batch_size=0,
@@ -33,8 +42,18 @@ train = dict(
     checkpointer=dict(period=5000, max_to_keep=5),
     # `val_metric` such as "segm/AP": the best checkpoint by it is kept as model_best.pth.
     best_checkpointer=dict(val_metric="", mode="max"),
+    # Stop after so many evaluations in a row in which that metric has not improved by more than
+    # `min_delta`; 0: never.
+    early_stopping=dict(patience=0, min_delta=0.0),
+    # Compute the losses on the validation data, too, whenever the model is evaluated:
+    # validation/total_loss and its terms.
+    validation_loss=False,
     eval_period=5000,
     log_period=20,
+    # More hooks and more writers of metrics, e.g. [L(MyHook)(period=100)]. The hooks run after
+    # those that evaluate and before those that write.
+    hooks=[],
+    writers=[],
     device="cuda" if torch.cuda.is_available() else "cpu",
     # Non-negative: the run can be repeated exactly on the same machine; -1: every run differs.
     seed=-1,

@@ -4,12 +4,15 @@ import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.checkpoint.sources import Source
 from projects_ext.data import require_class_count, require_safe_data, require_same_classes
@@ -23,8 +26,17 @@ from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
 from .features import require_features
 from .guards import Guards
 from .inputs import require_mask_parts, require_truth
+from .options import (
+    EarlyStopping,
+    EndedEarly,
+    KeepNormsFrozen,
+    decay_by_layer,
+    freeze,
+    recompute_backbone,
+    validation_losses,
+)
 from .overview import describe_model
-from .parallel import plain_norms_where_alone, share_buffers, wrap_for_processes
+from .parallel import plain_norms_where_alone, share_buffers, unwrapped, wrap_for_processes
 from .resumed_optimizer import apply_group_options, group_options
 from .resuming import require_last_checkpoint
 from .settings import Settings
@@ -61,7 +73,11 @@ class RunTrainer(DefaultTrainer):
         require_class_count(model, data_sets)
         require_safe_data(data_sets)
         self.require_evaluable(cfg, model)
+        self._frozen_norms = freeze(model, settings.freeze)
+        if settings.recompute:
+            recompute_backbone(model)
         optimizer = self.build_optimizer(cfg, model)
+        decay_by_layer(optimizer, model, settings.layer_decay)
         loader = self.build_train_loader(cfg)
         require_truth(model, loader)
         # Some data sets know their classes only once they have been loaded.
@@ -76,6 +92,7 @@ class RunTrainer(DefaultTrainer):
             amp_dtype=settings.amp_dtype,
             max_grad_norm=settings.max_grad_norm,
             grad_norm_type=settings.grad_norm_type,
+            accumulate=settings.accumulate,
         )
         self._trainer.register_hooks([PassOnAfterBackward(self)])
         self._guards = Guards(self._trainer)
@@ -152,7 +169,7 @@ class RunTrainer(DefaultTrainer):
     # As in DefaultTrainer, the iterations come from the trainer's own state.
     def train(self) -> OrderedDict[str, Any] | None:  # type: ignore[override]
         """Run the iterations from ``start_iter`` on; return the last evaluation, if any."""
-        with self._guards.training(self, self.checkpointer):
+        with self._guards.training(self, self.checkpointer), suppress(EndedEarly):
             TrainerBase.train(self, self.start_iter, self.max_iter)
         return getattr(self, "_last_eval_results", None)
 
@@ -169,6 +186,8 @@ class RunTrainer(DefaultTrainer):
         built: list[hooks.HookBase] = [hooks.IterationTimer(), hooks.LRScheduler()]
         if self.average is not None:
             built.append(AverageWeights(self.average, self.model))
+        if self._frozen_norms:
+            built.append(KeepNormsFrozen(self._frozen_norms))
         built += self._guards.hooks
         if main_process:
             built.append(hooks.PeriodicCheckpointer(self.checkpointer, **settings.checkpointer))
@@ -187,23 +206,64 @@ class RunTrainer(DefaultTrainer):
                 "No best checkpoint is kept: train.eval_period (YAML: TEST.EVAL_PERIOD) is "
                 f"{settings.eval_period}"
             )
+        if settings.patience:
+            built.append(self._early_stopping())
+        built += self.extra_hooks(self.cfg)
         if main_process:
             # Last, so that it also writes what the other hooks measured.
             built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
         return built
+
+    def _early_stopping(self) -> EarlyStopping:
+        settings = self.settings
+        return EarlyStopping(
+            settings.eval_period,
+            settings.best_metric,
+            settings.best_mode,
+            settings.patience,
+            settings.min_delta,
+            Path(settings.output_dir) / "metrics.json",
+        )
 
     def _evaluate(self) -> Any:
         model = self.model if self.average is None else self.average.module
         share_buffers(model)
         with self._guards.evaluation():
             self._last_eval_results = self.test(self.cfg, model)
+            if self.settings.validation_loss:
+                self._last_eval_results |= self._validation_losses(model)
         if comm.is_main_process():
             require_best_metric(self.settings.best_metric, self._last_eval_results, self)
         return self._last_eval_results
 
+    def _validation_losses(self, model: nn.Module) -> dict[str, dict[str, float]]:
+        loader = self.build_validation_loader(self.cfg)
+        losses = validation_losses(unwrapped(model), loader, self.settings.amp_dtype)
+        logger.info(
+            "Losses on the validation data: "
+            + ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        )
+        return {"validation": losses} if comm.is_main_process() else {}
+
     def build_writers(self) -> list[Any]:
         """Terminal, ``metrics.json`` and TensorBoard."""
-        return default_writers(self.settings.output_dir, self.max_iter)
+        writers = default_writers(self.settings.output_dir, self.max_iter)
+        return [*writers, *self.extra_writers(self.cfg)]
+
+    @classmethod
+    def extra_hooks(cls, cfg: Any) -> list[hooks.HookBase]:
+        """Hooks that the config describes."""
+        return []
+
+    @classmethod
+    def extra_writers(cls, cfg: Any) -> list[EventWriter]:
+        """Writers of metrics that the config describes."""
+        return []
+
+    @classmethod
+    def build_validation_loader(cls, cfg: Any) -> Any:
+        """Batches of the validation data with ground truth, augmented as for evaluation."""
+        raise NotImplementedError(f"{cls.__name__} must say how its configs read validation data")
 
     @classmethod
     def build_model(cls, cfg: Any) -> nn.Module:

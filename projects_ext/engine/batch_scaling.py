@@ -22,9 +22,10 @@ def scale_to_batch(cfg: Config) -> Config:
     """The config for the batch size that it has, if it says which one it was written for.
 
     That key is ``train.reference_batch_size`` (YAML: ``SOLVER.REFERENCE_BATCH_SIZE``), 0 for no
-    scaling. In the result it is the actual batch size: scaling twice changes nothing, and a saved
-    config is what ran. The learning-rate schedule of a LazyConfig counts in fractions of the run,
-    so its warm-up and steps follow ``max_iter`` by themselves.
+    scaling. Batches that are accumulated for one update count as one. In the result the key is the
+    actual batch size: scaling twice changes nothing, and a saved config is what ran. The
+    learning-rate schedule of a LazyConfig counts in fractions of the run, so its warm-up and steps
+    follow ``max_iter`` by themselves.
 
     Returns:
         ``cfg`` itself, or a scaled copy of it.
@@ -58,7 +59,7 @@ def _announce(reference: int, batch: int, rate: float, iterations: int) -> None:
 
 def _scale_lazy(cfg: DictConfig) -> DictConfig:
     reference = cfg.train.get("reference_batch_size", 0)
-    batch = cfg.dataloader.train.total_batch_size
+    batch = cfg.dataloader.train.total_batch_size * cfg.train.get("accumulate", 1)
     ratio = _ratio(reference, batch)
     if ratio == 1.0:
         return cfg
@@ -78,7 +79,8 @@ def _scale_lazy(cfg: DictConfig) -> DictConfig:
 
 
 def _scale_yaml(cfg: CfgNode) -> CfgNode:
-    reference, batch = cfg.SOLVER.REFERENCE_BATCH_SIZE, cfg.SOLVER.IMS_PER_BATCH
+    reference = cfg.SOLVER.REFERENCE_BATCH_SIZE
+    batch = cfg.SOLVER.IMS_PER_BATCH * cfg.SOLVER.ACCUMULATE
     ratio = _ratio(reference, batch)
     if reference and cfg.SOLVER.REFERENCE_WORLD_SIZE:
         raise UserError(

@@ -61,7 +61,8 @@ def refuse_unknown_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> 
     """
     flat = [part for one in evaluators for part in getattr(one, "_evaluators", [one])]
     kinds = {type(one) for one in flat} - {PredictionPictures, SemanticPictures}
-    if not name or not kinds or not kinds <= {COCOEvaluator, SemanticEvaluator}:
+    of_losses = name.startswith("validation/")
+    if not name or of_losses or not kinds or not kinds <= {COCOEvaluator, SemanticEvaluator}:
         return
     known: list[str] = []
     for one in flat:

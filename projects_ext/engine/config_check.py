@@ -37,7 +37,7 @@ from .yaml_values import check_expected_results, check_proposal_files
 # Of `train`, what every config must have, and what may be null: then it is off.
 NEEDED = ("output_dir", "init_checkpoint", "max_iter", "eval_period", "log_period", "device")
 CAN_BE_NULL = ("init_checkpoint", "checkpointer.max_to_keep", "best_checkpointer.val_metric")
-OPTIONAL = ("amp", "clip_grad", "ema", "ddp", "best_checkpointer")
+OPTIONAL = ("amp", "clip_grad", "ema", "ddp", "best_checkpointer", "early_stopping")
 
 # What is built from descriptions, the last two only for training.
 DATA_SETS = ("dataloader.train.dataset", "dataloader.test.dataset")
@@ -167,9 +167,11 @@ def _check_train(key: str, value: Any) -> None:
     if isinstance(default, Mapping):
         if not isinstance(value, Mapping):
             raise UserError(f"train.{key} is {value!r}: it is a section with {', '.join(default)}")
-    elif not accepts(type(default), value):
+        return
+    kind = list if isinstance(default, ListConfig) else type(default)
+    if not accepts(kind, value):
         raise UserError(
-            f"train.{key} is {value!r}: it must be {describe(type(default))}, e.g. "
+            f"train.{key} is {value!r}: it must be {describe(kind)}, e.g. "
             f"train.{key}={_example(value, default)}"
         )
 
@@ -178,6 +180,8 @@ def _example(value: Any, default: Any) -> str:
     """The value in the right type, if it has one; else the default."""
     if isinstance(default, str):
         return default or "name"
+    if isinstance(default, ListConfig):
+        return f"[{value}]"
     meant = isinstance(value, float) and value.is_integer() and abs(value) < 1e9
     return str(int(value) if meant else default)
 

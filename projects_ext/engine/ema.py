@@ -5,12 +5,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from detectron2.engine import HookBase
 from projects_ext.checkpoint import Weights
 from projects_ext.checkpoint.sources import read_content
+
+from .parallel import unwrapped
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -64,7 +65,7 @@ class AverageWeights(HookBase):
 
     def __init__(self, average: AveragedModel, model: nn.Module) -> None:
         self.average = average
-        self.model = model.module if isinstance(model, DistributedDataParallel) else model
+        self.model = unwrapped(model)
 
     def after_step(self) -> None:
         """Take the new weights into the average."""

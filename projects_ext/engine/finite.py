@@ -32,16 +32,20 @@ class FiniteLosses(HookBase):
     def __init__(self, model: nn.Module, loader: Any) -> None:
         self._loader = loader
         self._losses: dict[str, torch.Tensor] = {}
+        self._files: list[str] = []
+        model.register_forward_pre_hook(self._remember_files)
         model.register_forward_hook(self._remember)
+
+    def _remember_files(self, model: nn.Module, inputs: Any) -> None:
+        self._files += getattr(self._loader, "files", [])
 
     def _remember(self, model: nn.Module, inputs: Any, output: Any) -> None:
         if model.training:
             losses = output if isinstance(output, Mapping) else {"total_loss": output}
-            self._losses = {
-                name: loss.detach()
-                for name, loss in losses.items()
-                if isinstance(loss, torch.Tensor) and loss.numel() == 1
-            }
+            for name, loss in losses.items():
+                if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+                    # What is not finite in one of several batches is not finite in the sum either.
+                    self._losses[name] = self._losses.get(name, 0.0) + loss.detach()
 
     def after_backward(self) -> None:
         """Look at the losses of this iteration.
@@ -65,8 +69,7 @@ class FiniteLosses(HookBase):
 
     def describe(self, what: str) -> str:
         """``what`` with the iteration, this process's images and the remedy."""
-        files = getattr(self._loader, "files", [])
-        images = f", with the images {', '.join(files)}" if files else ""
+        images = f", with the images {', '.join(self._files)}" if self._files else ""
         return f"{what} in iteration {self.trainer.iter}{images}: {REMEDY}"
 
     @contextmanager
@@ -75,6 +78,8 @@ class FiniteLosses(HookBase):
 
         Detectron2's proposal generators, for instance, look at what they predict.
         """
+        # What has been computed outside of iterations, such as validation losses, does not count.
+        self._losses, self._files = {}, []
         try:
             yield
         except NonFiniteError:

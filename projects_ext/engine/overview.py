@@ -65,7 +65,7 @@ def describe_training_set(settings: Settings, records: Records) -> str:
     if not instances:
         label_maps = sum("sem_seg_file_name" in record for record in records)
         annotated = f"{label_maps} label maps" if label_maps else annotated
-    iterations, batch = settings.max_iter, settings.batch_size
+    iterations, batch = settings.max_iter, settings.images_per_update
     epochs = iterations * batch / max(len(records), 1)
     return (
         f"Training set: {len(records)} images, {annotated}; "

@@ -36,6 +36,11 @@ def wrap_for_processes(model: nn.Module, options: Mapping[str, Any]) -> nn.Modul
     return create_ddp_model(model, **options)
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, of one in a DistributedDataParallel."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
 def plain_norms_where_alone(model: nn.Module, on_gpu: bool) -> nn.Module:
     """Replace SyncBN by BN, in place, where there is nothing to synchronise or no GPU to do it.
 

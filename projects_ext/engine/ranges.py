@@ -48,6 +48,7 @@ AMOUNT = Range(0)
 PERIOD_OR_NEVER = Range(0, note=" (0: never)", whole=True)
 FRACTION = Range(0, 1)
 POSITIVE = Range(0, above=True)
+SHARE = Range(0, 1, above=True)
 # Of detections; a score is never above 1.
 LIMIT_OR_ALL = Range(1, note=" (negative: no limit)", whole=True, negative=True)
 SCORE = Range(0, 1, note=" (negative: all)", negative=True)
@@ -61,6 +62,10 @@ RANGES: dict[str, Range] = {
     "train.checkpointer.period": COUNT,
     "train.checkpointer.max_to_keep": COUNT,
     "train.eval_period": PERIOD_OR_NEVER,
+    "train.accumulate": COUNT,
+    "train.layer_decay": SHARE,
+    "train.early_stopping.patience": COUNT_OR_NONE,
+    "train.early_stopping.min_delta": AMOUNT,
     "train.reference_batch_size": COUNT_OR_NONE,
     "train.clip_grad.norm_type": POSITIVE,
     "train.seed": SEED,
@@ -75,6 +80,10 @@ RANGES: dict[str, Range] = {
     "SOLVER.IMS_PER_BATCH": COUNT,
     "SOLVER.CHECKPOINT_PERIOD": COUNT,
     "SOLVER.WARMUP_FACTOR": FRACTION,
+    "SOLVER.ACCUMULATE": COUNT,
+    "SOLVER.LAYER_DECAY": SHARE,
+    "SOLVER.EARLY_STOPPING.PATIENCE": COUNT_OR_NONE,
+    "SOLVER.EARLY_STOPPING.MIN_DELTA": AMOUNT,
     "SOLVER.WEIGHT_DECAY_BIAS": AMOUNT,
     "TEST.EVAL_PERIOD": PERIOD_OR_NEVER,
     "SEED": SEED,

@@ -42,6 +42,16 @@ class Settings:
     # Arguments of Detectron2's PeriodicCheckpointer and of DistributedDataParallel.
     checkpointer: Mapping[str, Any]
     ddp: Mapping[str, Any]
+    # Batches per update of the weights.
+    accumulate: int
+    # Names of what is not trained.
+    freeze: tuple[str, ...]
+    layer_decay: float
+    recompute: bool
+    # Evaluations without improvement until the training ends; 0: it does not.
+    patience: int
+    min_delta: float
+    validation_loss: bool
     best_metric: str
     best_mode: Literal["max", "min"]
     # None: everything in float32.
@@ -67,6 +77,11 @@ class Settings:
         return settings
 
     @property
+    def images_per_update(self) -> int:
+        """Images of all processes and batches behind one update of the weights."""
+        return self.batch_size * self.accumulate
+
+    @property
     def on_gpu(self) -> bool:
         """Whether the model runs on CUDA."""
         return torch.device(self.device).type == "cuda"
@@ -88,6 +103,17 @@ class Settings:
             raise UserError(
                 f"mixed precision in float16 needs a CUDA device, and this run is on {self.device}:"
                 " set train.amp.dtype=bfloat16 (YAML: SOLVER.AMP.DTYPE bfloat16), or turn it off"
+            )
+        if self.patience and not (self.best_metric and self.eval_period > 0):
+            missing = (
+                "train.best_checkpointer.val_metric (YAML: TEST.BEST_METRIC)"
+                if not self.best_metric
+                else "train.eval_period (YAML: TEST.EVAL_PERIOD)"
+            )
+            raise UserError(
+                "early stopping compares the metric of the best checkpoint at each evaluation: set "
+                f"{missing} too, or train.early_stopping.patience (YAML: "
+                "SOLVER.EARLY_STOPPING.PATIENCE) to 0"
             )
         if self.max_grad_norm < 0:
             raise UserError(
@@ -118,33 +144,42 @@ def _ema_decay(decay: float) -> float:
 def _from_lazy(cfg: DictConfig) -> Settings:
     """Keys that this project added may be missing: configs of others do not have them."""
 
+    train = cfg.train
+
     def section(name: str) -> dict[str, Any]:
         found: Any = OmegaConf.to_container(cfg.train.get(name) or OmegaConf.create(), resolve=True)
         return found
 
-    amp, clip, ema, best = (
-        section(name) for name in ("amp", "clip_grad", "ema", "best_checkpointer")
+    amp, clip, ema, best, early = (
+        section(name) for name in ("amp", "clip_grad", "ema", "best_checkpointer", "early_stopping")
     )
     return Settings(
-        output_dir=cfg.train.output_dir,
-        init_checkpoint=cfg.train.init_checkpoint or "",
-        trust_checkpoint=cfg.train.get("trust_checkpoint", False),
-        allow_missing_weights=cfg.train.get("allow_missing_weights", False),
-        allow_other_classes=cfg.train.get("allow_other_classes", False),
-        device=cfg.train.device,
+        output_dir=train.output_dir,
+        init_checkpoint=train.init_checkpoint or "",
+        trust_checkpoint=train.get("trust_checkpoint", False),
+        allow_missing_weights=train.get("allow_missing_weights", False),
+        allow_other_classes=train.get("allow_other_classes", False),
+        device=train.device,
         batch_size=cfg.dataloader.train.total_batch_size,
-        max_iter=cfg.train.max_iter,
-        eval_period=cfg.train.eval_period,
-        log_period=cfg.train.log_period,
+        max_iter=train.max_iter,
+        eval_period=train.eval_period,
+        log_period=train.log_period,
         checkpointer=section("checkpointer"),
         ddp=section("ddp"),
-        best_metric=best.get("val_metric", ""),
+        accumulate=train.get("accumulate", 1),
+        freeze=tuple(map(str, train.get("freeze") or ())),
+        layer_decay=train.get("layer_decay", 1.0),
+        recompute=train.get("recompute", False),
+        patience=early.get("patience", 0),
+        min_delta=early.get("min_delta", 0.0),
+        validation_loss=train.get("validation_loss", False),
+        best_metric=best.get("val_metric") or "",
         best_mode=best.get("mode", "max"),
         amp_dtype=_amp_dtype(amp.get("enabled", False), amp.get("dtype", "float16")),
         max_grad_norm=clip.get("max_norm", 0.0),
         grad_norm_type=clip.get("norm_type", 2.0),
         ema_decay=_ema_decay(ema["decay"]) if ema.get("enabled", False) else 0.0,
-        classes=tuple(map(str, cfg.train.get("classes") or ())),
+        classes=tuple(map(str, train.get("classes") or ())),
     )
 
 
@@ -166,6 +201,13 @@ def _from_yaml(cfg: CfgNode) -> Settings:
             "max_to_keep": solver.CHECKPOINTS_TO_KEEP or None,
         },
         ddp={"broadcast_buffers": False},
+        accumulate=solver.ACCUMULATE,
+        freeze=tuple(map(str, cfg.MODEL.FREEZE)),
+        layer_decay=solver.LAYER_DECAY,
+        recompute=cfg.MODEL.RECOMPUTE,
+        patience=solver.EARLY_STOPPING.PATIENCE,
+        min_delta=solver.EARLY_STOPPING.MIN_DELTA,
+        validation_loss=cfg.TEST.VALIDATION_LOSS,
         best_metric=cfg.TEST.BEST_METRIC,
         best_mode=cfg.TEST.BEST_METRIC_MODE,
         amp_dtype=_amp_dtype(solver.AMP.ENABLED, solver.AMP.DTYPE),

@@ -2,11 +2,13 @@
 
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from detectron2.engine import HookBase, SimpleTrainer, TrainerBase
 from detectron2.utils.events import get_event_storage
@@ -38,6 +40,9 @@ class TrainStep(SimpleTrainer):
         max_grad_norm: the gradient of all parameters together is scaled down to this norm, and
             ``grad_norm`` (before it is) recorded; 0: neither.
         grad_norm_type: which norm: 2, 1, ``inf``, ...
+        accumulate: batches per update; it is made with the mean of their gradients. As in one large
+            batch, except that what is normalized by the batch (batch normalization, losses over
+            sampled proposals) is normalized by each of them.
     """
 
     def __init__(
@@ -49,32 +54,49 @@ class TrainStep(SimpleTrainer):
         amp_dtype: torch.dtype | None = None,
         max_grad_norm: float = 0.0,
         grad_norm_type: float = 2.0,
+        accumulate: int = 1,
     ) -> None:
         super().__init__(model, data_loader, optimizer)
         self.amp_dtype = amp_dtype
         self.max_grad_norm, self.grad_norm_type = max_grad_norm, grad_norm_type
+        self.accumulate = accumulate
         self.device_type = next(model.parameters()).device.type
         self.grad_scaler = torch.amp.GradScaler(
             self.device_type, enabled=amp_dtype == torch.float16
         )
 
     def run_step(self) -> None:
-        """Batch, forward, backward, metrics, clipping, update."""
+        """Batches, forward, backward, metrics, clipping, update."""
         if not self.model.training:
             raise RuntimeError("a hook left the model in evaluation mode: call model.train() in it")
-        begin = time.perf_counter()
-        batch = next(self._data_loader_iter)
-        data_time = time.perf_counter() - begin
-        losses = self.compute_losses(batch)
-        total: Any = sum(losses.values())
         self.optimizer.zero_grad()
-        self.grad_scaler.scale(total).backward()
+        data_time = 0.0
+        computed: list[Mapping[str, torch.Tensor]] = []
+        for index in range(self.accumulate):
+            begin = time.perf_counter()
+            batch = next(self._data_loader_iter)
+            data_time += time.perf_counter() - begin
+            with self._gradients_shared(last=index + 1 == self.accumulate):
+                computed.append(self._backward(batch))
         self.after_backward()
         # Raises where the loss is not finite, before the weights are touched.
-        self._write_metrics(losses, data_time)
+        self._write_metrics(_means(computed), data_time)
         self._clip_gradient()
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+    def _backward(self, batch: Any) -> Mapping[str, torch.Tensor]:
+        losses = self.compute_losses(batch)
+        total: Any = sum(losses.values())
+        self.grad_scaler.scale(total / self.accumulate if self.accumulate > 1 else total).backward()
+        return losses if self.accumulate == 1 else {k: v.detach() for k, v in losses.items()}
+
+    def _gradients_shared(self, last: bool) -> AbstractContextManager[Any]:
+        """Several processes exchange gradients once per update, in the last backward pass."""
+        model = self.model
+        if isinstance(model, DistributedDataParallel) and not last:
+            return model.no_sync()
+        return nullcontext()
 
     def compute_losses(self, batch: Any) -> Mapping[str, torch.Tensor]:
         """The model's losses by name, in the precision that was asked for."""
@@ -103,3 +125,15 @@ class TrainStep(SimpleTrainer):
         super().load_state_dict(state_dict)
         if self.grad_scaler.is_enabled() and state_dict.get("grad_scaler"):
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+
+
+def _means(computed: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
+    """The mean of each loss; a batch without it counts as zero, as in the sum of the gradients."""
+    if len(computed) == 1:
+        return computed[0]
+    names = dict.fromkeys(name for losses in computed for name in losses)
+    return {
+        name: torch.stack([losses[name] for losses in computed if name in losses]).sum()
+        / len(computed)
+        for name in names
+    }

@@ -3,12 +3,13 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
+from detectron2.engine import HookBase
 from detectron2.evaluation import (
     DatasetEvaluator,
     DatasetEvaluators,
@@ -17,7 +18,9 @@ from detectron2.evaluation import (
 )
 from detectron2.solver import LRMultiplier
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from projects_ext.data import dataset_errors, require_label_maps
+from projects_ext.errors import UserError
 from projects_ext.evaluation import (
     CheckedPredictions,
     channels_watched,
@@ -44,6 +47,25 @@ def _names(dataset: DictConfig) -> list[str]:
     names = dataset.get("names", ())
     names = build(names, "dataset.names") if isinstance(names, DictConfig) else names
     return [names] if isinstance(names, str) else list(names)
+
+
+Kind = TypeVar("Kind")
+
+
+def _all_of(nodes: Sequence[Any], key: str, kind: type[Kind]) -> list[Kind]:
+    """What the nodes describe.
+
+    Raises:
+        UserError: something else than ``kind``.
+    """
+    built = [build(node, f"{key}.{index}") for index, node in enumerate(nodes)]
+    for index, one in enumerate(built):
+        if not isinstance(one, kind):
+            raise UserError(
+                f"{key}.{index} is {type(one).__name__}: it must describe a {kind.__module__}."
+                f"{kind.__qualname__}, e.g. L(MyClass)(option=1)"
+            )
+    return built
 
 
 class Trainer(RunTrainer):
@@ -106,6 +128,24 @@ class Trainer(RunTrainer):
     def build_test_loader(cls, cfg: DictConfig, dataset_name: str = "") -> Any:
         """Instantiate ``cfg.dataloader.test``; the data set's name is in there."""
         return build(cfg.dataloader.test, "dataloader.test", dataset_errors)
+
+    @classmethod
+    def build_validation_loader(cls, cfg: DictConfig) -> Any:
+        """``dataloader.test`` with the mapper of ``dataloader.train``, augmented as the test is."""
+        data = cfg.dataloader
+        mapper = OmegaConf.merge(data.train.mapper, {"augmentations": []})
+        mapper.augmentations = data.test.mapper.augmentations
+        return build({**data.test, "mapper": mapper}, "dataloader.test", dataset_errors)
+
+    @classmethod
+    def extra_hooks(cls, cfg: DictConfig) -> list[HookBase]:
+        """``train.hooks``."""
+        return _all_of(cfg.train.get("hooks") or (), "train.hooks", HookBase)
+
+    @classmethod
+    def extra_writers(cls, cfg: DictConfig) -> list[EventWriter]:
+        """``train.writers``."""
+        return _all_of(cfg.train.get("writers") or (), "train.writers", EventWriter)
 
     @classmethod
     def build_evaluator(cls, cfg: DictConfig, dataset_name: str = "") -> DatasetEvaluators:

@@ -23,6 +23,8 @@ SWITCHES = {
     "train.ema.decay": "train.ema.enabled",
     "train.clip_grad.norm_type": "train.clip_grad.max_norm",
     "train.best_checkpointer.mode": "train.best_checkpointer.val_metric",
+    "train.early_stopping.min_delta": "train.early_stopping.patience",
+    "SOLVER.EARLY_STOPPING.MIN_DELTA": "SOLVER.EARLY_STOPPING.PATIENCE",
     "SOLVER.AMP.DTYPE": "SOLVER.AMP.ENABLED",
     "SOLVER.EMA.DECAY": "SOLVER.EMA.ENABLED",
     "TEST.BEST_METRIC_MODE": "TEST.BEST_METRIC",

@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data.detection_utils import build_augmentation
 from detectron2.engine import hooks
 from detectron2.evaluation import (
     CityscapesInstanceEvaluator,
@@ -173,6 +175,16 @@ class YamlTrainer(RunTrainer):
         mapper = _mapper(cfg, False)
         with building("DATALOADER"):
             return yaml_test_loader(cfg, dataset_name, mapper)
+
+    @classmethod
+    def build_validation_loader(cls, cfg: CfgNode) -> Any:
+        """All of ``cfg.DATASETS.TEST`` with ground truth."""
+        augmentations = build_augmentation(cfg, is_train=False)
+        with building("INPUT"):
+            mapper = DatasetMapper(cfg, is_train=True, augmentations=augmentations)
+        return chain.from_iterable(
+            yaml_test_loader(cfg, name, mapper) for name in cfg.DATASETS.TEST
+        )
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

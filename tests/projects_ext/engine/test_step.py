@@ -102,3 +102,28 @@ def test_model_in_evaluation_mode_is_refused() -> None:
     trainer.model.eval()
     with pytest.raises(RuntimeError, match=r"call model\.train\(\)"):
         steps(trainer, 1)
+
+
+def test_accumulated_batches_are_one_large_batch() -> None:
+    class Mean(Quadratic):
+        def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"loss_a": self.layer(batch).square().mean()}
+
+    def pairs() -> Iterator[torch.Tensor]:
+        small = batches()
+        while True:
+            yield torch.cat([next(small), next(small)])
+
+    torch.manual_seed(1)
+    large = Mean()
+    torch.manual_seed(1)
+    small = Mean()
+    trainers = []
+    for model, data, accumulate in ((large, pairs(), 1), (small, batches(), 2)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        trainers.append(TrainStep(model, data, optimizer, accumulate=accumulate, max_grad_norm=0.3))
+    expected, found = (steps(trainer, 4) for trainer in trainers)
+    for one, other in zip(expected, found, strict=True):
+        assert other["total_loss"] == pytest.approx(one["total_loss"], rel=1e-5)
+        assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-5)
+    assert torch.allclose(large.layer.weight, small.layer.weight, rtol=1e-5)
