@@ -18,6 +18,10 @@ assert VERSION is not None
 CITYSCAPES, VOC = ["cityscapesscripts"], ["scipy"]
 # Prediction on videos and cameras. The headless build needs no display.
 VIDEO = ["opencv-python-headless"]
+# Trackers of experiments. MLflow without its server, with what its local database needs: the old
+# folder of files is refused by default since MLflow 3.
+WANDB = ["wandb"]
+MLFLOW = ["mlflow-skinny", "sqlalchemy", "alembic"]
 # Exported models run with it, without torch; see projects_ext/deploy.
 DEPLOY = ["onnxruntime"]
 # What writes exported models, and what --verify runs them with.
@@ -27,7 +31,7 @@ EXPORT = ["onnx", "onnxscript", *DEPLOY, "openvino"]
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
 TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT]
-TEST += [*VIDEO, "setuptools>=70.1", "supervision"]
+TEST += [*VIDEO, *WANDB, *MLFLOW, "setuptools>=70.1", "supervision"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 
@@ -84,6 +88,8 @@ setup(
         "cityscapes": CITYSCAPES,
         "voc": VOC,
         "video": VIDEO,
+        "wandb": WANDB,
+        "mlflow": MLFLOW,
         "deploy": DEPLOY,
         "export": EXPORT,
         "test": TEST,

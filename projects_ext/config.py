@@ -85,6 +85,15 @@ def add_config(cfg: CfgNode) -> None:
     cfg.SOLVER.MAX_GRAD_NORM = 0.0
     # Evaluate an exponential moving average of the weights [train.ema].
     cfg.SOLVER.EMA = node({"ENABLED": False, "DECAY": 0.9998})
+    # Besides metrics.json: event files for TensorBoard [train.tensorboard]; runs of Weights &
+    # Biases and of MLflow, where a project or an experiment is named [train.wandb, train.mlflow].
+    cfg.TRACKING = node(
+        {
+            "TENSORBOARD": True,
+            "WANDB": {"PROJECT": "", "NAME": ""},
+            "MLFLOW": {"EXPERIMENT": "", "NAME": "", "TRACKING_URI": ""},
+        }
+    )
     # How many periodic checkpoints stay; 0: all [train.checkpointer.max_to_keep].
     cfg.SOLVER.CHECKPOINTS_TO_KEEP = 0
     # E.g. "segm/AP": the best checkpoint by it is kept as model_best.pth. MODE: "max" or "min"

@@ -54,6 +54,11 @@ train = dict(
     # those that evaluate and before those that write.
     hooks=[],
     writers=[],
+    # Besides `metrics.json`: event files for TensorBoard; runs of Weights & Biases and of MLflow,
+    # where a project or an experiment is named (extras wandb and mlflow).
+    tensorboard=True,
+    wandb=dict(project="", name=""),
+    mlflow=dict(experiment="", name="", tracking_uri=""),
     device="cuda" if torch.cuda.is_available() else "cpu",
     # Non-negative: the run can be repeated exactly on the same machine; -1: every run differs.
     seed=-1,

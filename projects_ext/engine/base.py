@@ -12,7 +12,7 @@ from torch import nn
 
 from detectron2.engine import DefaultTrainer, TrainerBase, default_writers, hooks
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter
+from detectron2.utils.events import EventWriter, TensorboardXWriter
 from projects_ext.checkpoint import LoadReport, class_names, load_weights
 from projects_ext.checkpoint.sources import Source
 from projects_ext.data import require_class_count, require_safe_data, require_same_classes
@@ -41,6 +41,7 @@ from .resumed_optimizer import apply_group_options, group_options
 from .resuming import require_last_checkpoint
 from .settings import Settings
 from .step import PassOnAfterBackward, TrainStep
+from .tracking import MLflowTracker, Tracker, TrackMetrics, WandbTracker, plain_config
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -212,7 +213,21 @@ class RunTrainer(DefaultTrainer):
         if main_process:
             # Last, so that it also writes what the other hooks measured.
             built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
+            built += self._trackers()
         return built
+
+    def _trackers(self) -> list[hooks.HookBase]:
+        settings, folder = self.settings, self.settings.output_dir
+        trackers: list[Tracker] = []
+        if settings.wandb.get("project"):
+            options = settings.wandb
+            trackers.append(WandbTracker(options["project"], options.get("name", ""), folder))
+        if settings.mlflow.get("experiment"):
+            options = settings.mlflow
+            name, address = options.get("name", ""), options.get("tracking_uri", "")
+            trackers.append(MLflowTracker(options["experiment"], name, address))
+        config = plain_config(self.cfg) if trackers else {}
+        return [TrackMetrics(t, settings.log_period, config, Path(folder)) for t in trackers]
 
     def _early_stopping(self) -> EarlyStopping:
         settings = self.settings
@@ -248,6 +263,8 @@ class RunTrainer(DefaultTrainer):
     def build_writers(self) -> list[Any]:
         """Terminal, ``metrics.json`` and TensorBoard."""
         writers = default_writers(self.settings.output_dir, self.max_iter)
+        if not self.settings.tensorboard:
+            writers = [one for one in writers if not isinstance(one, TensorboardXWriter)]
         return [*writers, *self.extra_writers(self.cfg)]
 
     @classmethod

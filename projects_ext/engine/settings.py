@@ -61,6 +61,11 @@ class Settings:
     grad_norm_type: float
     # 0: no averaging.
     ema_decay: float
+    # Where metrics go besides `metrics.json`: `project` and `name`; `experiment`, `name`,
+    # `tracking_uri`; empty project or experiment: not there.
+    tensorboard: bool
+    wandb: Mapping[str, str]
+    mlflow: Mapping[str, str]
     # The names of the classes, as far as the config states them.
     classes: tuple[str, ...] = ()
 
@@ -179,6 +184,9 @@ def _from_lazy(cfg: DictConfig) -> Settings:
         max_grad_norm=clip.get("max_norm", 0.0),
         grad_norm_type=clip.get("norm_type", 2.0),
         ema_decay=_ema_decay(ema["decay"]) if ema.get("enabled", False) else 0.0,
+        tensorboard=train.get("tensorboard", True),
+        wandb=section("wandb"),
+        mlflow=section("mlflow"),
         classes=tuple(map(str, train.get("classes") or ())),
     )
 
@@ -214,5 +222,12 @@ def _from_yaml(cfg: CfgNode) -> Settings:
         max_grad_norm=solver.MAX_GRAD_NORM,
         grad_norm_type=2.0,
         ema_decay=_ema_decay(solver.EMA.DECAY) if solver.EMA.ENABLED else 0.0,
+        tensorboard=cfg.TRACKING.TENSORBOARD,
+        wandb={"project": cfg.TRACKING.WANDB.PROJECT, "name": cfg.TRACKING.WANDB.NAME},
+        mlflow={
+            "experiment": cfg.TRACKING.MLFLOW.EXPERIMENT,
+            "name": cfg.TRACKING.MLFLOW.NAME,
+            "tracking_uri": cfg.TRACKING.MLFLOW.TRACKING_URI,
+        },
         classes=tuple(map(str, cfg.MODEL.CLASSES)),
     )
