@@ -8,7 +8,6 @@ import gc
 import os
 from argparse import Namespace
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -18,10 +17,8 @@ from torch import multiprocessing
 from detectron2.utils import comm
 from projects_ext.errors import UserError
 
-from .places import Place, meeting_point, place_from_environment, require_places
-
-# How long one process waits for the others, e.g. while the first one writes an evaluation.
-TIMEOUT = timedelta(minutes=30)
+from .places import TIMEOUT, Place, meeting_point, place_from_environment, require_places
+from .restarts import store_of_this_attempt
 
 Program = Callable[[Namespace], Any]
 
@@ -82,12 +79,15 @@ def _run(program: Program, arguments: Namespace, place: Place, on_gpu: bool) -> 
     if on_gpu:
         torch.cuda.set_device(place.local_rank)
     try:
+        where: dict[str, Any] = {"init_method": place.url}
+        if place.url == "env://":
+            where = {"store": store_of_this_attempt(place)}
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
-            init_method=place.url,
             rank=place.rank,
             world_size=place.world_size,
             timeout=TIMEOUT,
+            **where,
         )
     except dist.DistError as error:
         reason = " ".join(str(error).split()).rstrip(".")

@@ -30,6 +30,7 @@ from .output_folder import output_folder
 from .overview import describe_run
 from .places import is_first, require_places, world_size
 from .resources import provide_file_descriptors, require_equal_batches
+from .restarts import resume_after_restart
 from .results import write_results
 from .resuming import require_last_checkpoint
 from .settings import Settings
@@ -150,6 +151,7 @@ def check(cfg: Config, arguments: Namespace) -> Settings:
     training = not arguments.eval_only
     check_config(cfg, training)
     settings, processes = Settings.of(cfg), world_size(arguments)
+    resume_after_restart(arguments, settings.output_dir, is_first(arguments))
     if arguments.resume:
         require_last_checkpoint(settings.output_dir)
     refuse_idle(cfg, arguments, settings)

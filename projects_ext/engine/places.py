@@ -5,11 +5,15 @@ import socket
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import torch
 
 from projects_ext.errors import UserError
+
+# How long one process waits for the others, e.g. while the first one writes an evaluation.
+TIMEOUT = timedelta(minutes=30)
 
 # What torchrun (or a cluster's launcher in its place) sets for each process.
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
