@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import torch
 from torch.multiprocessing import ProcessExitedException
 
 from projects_ext.errors import UserError
@@ -86,6 +87,21 @@ def _exhausted_system() -> Iterator[None]:
             raise
         file = f"{error.filename}: " if error.filename else ""
         raise UserError(f"{file}{error.strerror}: {remedies[error.errno]}") from error
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Within (an iteration), a batch that does not fit into the GPU's memory is a user's error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "the GPU's memory is too small for this batch: halve "
+            "dataloader.train.total_batch_size and set train.accumulate=2 (YAML: "
+            "SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATE), use mixed precision "
+            "(train.amp.enabled=True; SOLVER.AMP.ENABLED True), or recompute the backbone "
+            "(train.recompute=True; MODEL.RECOMPUTE True); then continue with --resume"
+        ) from error
 
 
 def _interrupted(number: int) -> StoppedError:

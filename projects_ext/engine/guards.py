@@ -7,7 +7,7 @@ from detectron2.engine import HookBase, SimpleTrainer, TrainerBase
 
 from .checkpointing import AtomicCheckpointer
 from .continuity import Continuity
-from .faults import StoppedError, quiet_user_errors
+from .faults import StoppedError, enough_memory, quiet_user_errors
 from .finite import FiniteLosses
 from .stopping import StopOnSignal, save_on_stop
 
@@ -47,7 +47,7 @@ class Guards:
     def step(self, trainer: TrainerBase) -> Iterator[None]:
         """Around each iteration's ``run_step``."""
         try:
-            with self._finite.named():
+            with self._finite.named(), enough_memory():
                 yield
         except Exception as error:
             if self._stop.explains(error):

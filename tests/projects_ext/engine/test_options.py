@@ -141,3 +141,15 @@ def test_wrong_values_are_refused(
         given.opts.append("train.best_checkpointer.val_metric=''")
     with pytest.raises(UserError, match=sentence):
         check(load_config(given.config_file, given.opts), given)
+
+
+def test_a_batch_that_does_not_fit_ends_in_one_sentence(
+    shapes_overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*rest: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("detectron2.modeling.GeneralizedRCNN.forward", full)
+    remedies = r"train\.accumulate=2 .* train\.amp\.enabled=True.* train\.recompute=True"
+    with pytest.raises(UserError, match=remedies):
+        run(arguments(shapes_overrides, tmp_path))
