@@ -150,6 +150,6 @@ def test_a_batch_that_does_not_fit_ends_in_one_sentence(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("detectron2.modeling.GeneralizedRCNN.forward", full)
-    remedies = r"train\.accumulate=2 .* train\.amp\.enabled=True.* train\.recompute=True"
+    remedies = r"train\.accumulate=2 .* \(train\.amp\.enabled=True.* \(train\.recompute=True"
     with pytest.raises(UserError, match=remedies):
         run(arguments(shapes_overrides, tmp_path))
