@@ -8,9 +8,10 @@ A pickle names functions and classes, and says what to call them with. Here a na
 - a class that stores values and nothing else, from a package that need not be installed (a
   checkpoint's config, say) or from Python's own library (a path, a date): an empty stand-in takes
   its place, and is left out of what was read;
-- a function of Python's own library: a file that wants one called is refused.
+- anything else of Python's own library or of NumPy: a file that names it is refused.
 """
 
+import _compat_pickle
 import pickle
 import sys
 from collections import OrderedDict
@@ -138,7 +139,9 @@ _MAKERS: dict[str, Any] = {
 
 def _forbids(module: str, name: str) -> bool:
     """Whether a name of this module is more than a place for values."""
-    library = module.partition(".")[0] in {*sys.stdlib_module_names, "__builtin__", "copy_reg"}
+    # Protocols 0 to 2 name the modules of Python 2.
+    own = module.partition(".")[0] in sys.stdlib_module_names
+    library = own or module in _compat_pickle.IMPORT_MAPPING
     return library and name not in _VALUE_CLASSES.get(module, ())
 
 
@@ -194,11 +197,15 @@ class RestrictedPickle:
             module, name: as the file has them.
 
         Raises:
-            RefusedError: it could run code.
+            RefusedError: it could run code, or is a part of NumPy that plain arrays do not need.
         """
         full_name = f"{module}.{name}"
         if full_name in self._makers:
             return self._makers[full_name]
+        if module.partition(".")[0] == "numpy":
+            raise RefusedError(
+                f"it holds more of NumPy than plain arrays and numbers ({full_name})"
+            )
         if _forbids(module, name):
             raise RefusedError(_code(full_name))
         return self.left_out.setdefault(full_name, type(name, (StandIn,), {}))

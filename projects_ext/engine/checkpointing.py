@@ -1,5 +1,6 @@
 """Checkpoints that are there whole or not at all, and from which only the same model resumes."""
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
@@ -21,6 +22,7 @@ from projects_ext.checkpoint.writing import UNFINISHED, write_whole
 from projects_ext.errors import MissingFileError, NonFiniteError, UserError, user_errors
 
 from .ema import CHECKPOINT_KEY
+from .faults import EXHAUSTED
 from .resuming import as_initial_weights, not_continuable, require_whole_state
 
 
@@ -94,7 +96,8 @@ class AtomicCheckpointer(DetectionCheckpointer):
     def _not_written(self, path: Path, error: OSError) -> str:
         last = self.get_checkpoint_file() if self.has_checkpoint() else ""
         remedy = f"{last} is whole, go on from it with --resume" if last else "then start again"
-        return f"{path} could not be written ({error.strerror or error}): make room there; {remedy}"
+        room = EXHAUSTED[errno.EFBIG] if error.errno == errno.EFBIG else "make room there"
+        return f"{path} could not be written ({error.strerror or error}): {room}; {remedy}"
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """Load everything of the last checkpoint, or the weights of ``path`` if there is none.

@@ -20,6 +20,15 @@ from projects_ext.errors import UserError
 DEBUG_VARIABLE = "PROJECTS_EXT_DEBUG"
 """Set to anything but 0 or nothing, it brings the tracebacks of user errors to the terminal."""
 
+EXHAUSTED = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n) or lower num_workers",
+    errno.ENFILE: "the whole machine has too many open files; end other programs",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room within your quota on the disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+"""What the system can run out of, by its error number -> what to do."""
+
 
 class StoppedError(BaseException):
     """The run was asked to stop, and everything is saved that can be.
@@ -77,16 +86,11 @@ def _exhausted_system() -> Iterator[None]:
     except UserError:
         raise
     except OSError as error:
-        remedies = {
-            errno.EMFILE: "raise the limit of open files (ulimit -n) or lower num_workers",
-            errno.ENFILE: "the whole machine has too many open files; end other programs",
-            errno.ENOSPC: "make room on the disk",
-            errno.EDQUOT: "make room within your quota on the disk",
-        }
-        if error.errno not in remedies:
+        remedy = EXHAUSTED.get(error.errno or 0)
+        if remedy is None:
             raise
         file = f"{error.filename}: " if error.filename else ""
-        raise UserError(f"{file}{error.strerror}: {remedies[error.errno]}") from error
+        raise UserError(f"{file}{error.strerror}: {remedy}") from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from detectron2.utils.registry import locate
 from projects_ext.errors import UserError
 
 from .choices import check_argument
+from .faults import EXHAUSTED
 from .ranges import LATER, origin_of, value_of
 from .value_types import accepts, describe, parameter_types
 
@@ -62,13 +63,15 @@ def building(what: str, values: str = "") -> Iterator[None]:
         values: from which it is built.
 
     Raises:
-        UserError: in place of any other exception.
+        UserError: in place of any other exception, unless the system has run out of something.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise
         text = _reason(error)
         given = f" with {values}" if values else ""
         raise UserError(

@@ -28,6 +28,7 @@ ROOM = 500_000
 
 KEYS = "train.output_dir=FOLDER (YAML: OUTPUT_DIR FOLDER)"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS_THERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -36,19 +37,26 @@ _NO_LOCKS_THERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 def output_folder(folder: str) -> Iterator[None]:
     """Within, the folder exists, has room, and is this run's alone.
 
+    A write that fails within, because the folder's disk is full, names the folder: the system does
+    not say which file it was.
+
     The lock is the system's: it ends with the process, however that ends, so no lock can be left
     over. It is a lock of the process (``lockf``) and not of the open file (``flock``, which the
     library filelock takes), because data loading processes inherit the latter: they would hold it
     for a while after a kill -9.
 
     Raises:
-        UserError: the folder cannot be made or written to, or another run has it.
+        UserError: the folder cannot be made or written to, has become full, or another run has it.
     """
     path = Path(folder)
     _require_writable(path)
     lock = _take(path)
     try:
         yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            _require_writable(path)
+        raise
     finally:
         if lock is not None:
             (path / LOCK).unlink(missing_ok=True)
@@ -73,7 +81,7 @@ def _require_writable(folder: Path) -> None:
 
 def _unusable(folder: Path, error: OSError) -> str:
     reason, remedy = error.strerror or str(error), f"choose another one by {KEYS}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         return f"the output folder {folder} is full ({reason}): make room there, or {remedy}"
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         file = next((one for one in (folder, *folder.parents) if os.path.isfile(one)), folder)

@@ -23,6 +23,7 @@ from projects_ext.data import dataset_errors, require_label_maps
 from projects_ext.errors import UserError
 from projects_ext.evaluation import (
     CheckedPredictions,
+    box_heads_watched,
     channels_watched,
     detection_limit,
     follow_model,
@@ -169,7 +170,7 @@ class Trainer(RunTrainer):
             evaluators = cls.build_evaluator_for(cfg, model)
         elif not isinstance(evaluators, DatasetEvaluator):
             evaluators = DatasetEvaluators(list(evaluators))
-        with channels_watched(model):
+        with channels_watched(model), box_heads_watched(model):
             results = inference_on_dataset(model, loader, CheckedPredictions(evaluators))
         if comm.is_main_process():
             print_csv_format(results)

@@ -37,6 +37,7 @@ from projects_ext.evaluation import (
     SemanticEvaluator,
     SemanticPictures,
     beyond_standard,
+    box_heads_watched,
     channels_watched,
     detection_limit,
     proposal_limit,
@@ -218,7 +219,7 @@ class YamlTrainer(RunTrainer):
             evaluators = cls.build_evaluators_for(cfg, model)
         elif isinstance(evaluators, DatasetEvaluator):
             evaluators = [evaluators]
-        with channels_watched(model):
+        with channels_watched(model), box_heads_watched(model):
             return super().test(cfg, model, [CheckedPredictions(part) for part in evaluators])
 
     @classmethod

@@ -1,6 +1,12 @@
 """Evaluators that Detectron2 lacks."""
 
-from .checked import CheckedPredictions, channels_watched, require_finite, watch_channels
+from .checked import (
+    CheckedPredictions,
+    box_heads_watched,
+    channels_watched,
+    require_finite,
+    watch_channels,
+)
 from .cityscapes import CityscapesSemanticEvaluator
 from .limits import (
     beyond_standard,
@@ -21,6 +27,7 @@ __all__ = [
     "SemanticEvaluator",
     "SemanticPictures",
     "beyond_standard",
+    "box_heads_watched",
     "channels_watched",
     "detection_limit",
     "follow_model",

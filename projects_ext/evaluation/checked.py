@@ -120,6 +120,33 @@ def channels_watched(model: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def box_heads_watched(model: nn.Module) -> Iterator[None]:
+    """Within, NaN and infinity among the scores and deltas of box heads are refused.
+
+    Detectron2 drops such boxes before they are predictions: metrics would count them as missed.
+
+    Raises:
+        NonFiniteError: by the model.
+    """
+    heads = [part for part in model.modules() if hasattr(part, "test_topk_per_image")]
+    handles = [head.register_forward_hook(_look_at_boxes) for head in heads]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _look_at_boxes(head: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    for values in output if isinstance(output, tuple) else (output,):
+        if isinstance(values, Tensor) and not torch.isfinite(values).all():
+            raise NonFiniteError(
+                f"the box head ({type(head).__name__}) gives scores or boxes that are NaN or "
+                f"infinite: {_REMEDY}"
+            )
+
+
 def watch_channels(model: nn.Module) -> Any:
     """As :func:`channels_watched`, until ``remove()`` of the returned handle is called."""
     return model.register_forward_pre_hook(_look_at_channels)

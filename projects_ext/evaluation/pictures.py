@@ -12,6 +12,9 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.visualizer import Visualizer
 
+_HIGHEST = 4096
+"""Pixels: images are not enlarged beyond this height. A thin one would grow by its width alone."""
+
 
 class PredictionPictures(DatasetEvaluator):
     """Draw the first images of a data set: ground truth on the left, predictions on the right.
@@ -21,7 +24,8 @@ class PredictionPictures(DatasetEvaluator):
         output_dir: the pictures go to its folder ``pictures``.
         count: how many images; 0 for none.
         score_threshold: less certain predictions are not drawn.
-        min_width: smaller images are enlarged to this width, so that the text can be read.
+        min_width: smaller images are enlarged to this width, so that the text can be read, unless
+            that makes them higher than 4096 pixels.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class PredictionPictures(DatasetEvaluator):
 
     def _draw(self, record: dict[str, Any], instances: Any) -> np.ndarray:
         image = read_image(record["file_name"], format="RGB")
-        scale = max(1.0, self.min_width / image.shape[1])
+        height, width = image.shape[:2]
+        scale = max(1.0, min(self.min_width / width, _HIGHEST / height))
         truth = Visualizer(image, self.metadata, scale=scale).draw_dataset_dict(record)
         certain = instances[instances.scores >= self.score_threshold]
         drawn = Visualizer(image, self.metadata, scale=scale).draw_instance_predictions(certain)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from projects_ext.checkpoint.writing import write_whole
+from projects_ext.errors import UserError
 
 from .findings import Finding
 from .inspection import Inspection, class_names, fill_in_sizes
@@ -69,8 +70,16 @@ def normalized_file(parts: Sequence[Part], options: Options) -> str:
     for part in parts:
         _add(joined, _normalized(part, options), part if len(parts) > 1 else None)
     content = json.dumps(joined).encode()
-    path = _folder() / f"{len(os.listdir(_folder()))}_{Path(parts[0].json_file).name}"
-    write_whole(path, lambda file: file.write(content))
+    name = Path(parts[0].json_file).name
+    try:
+        path = _folder() / f"{len(os.listdir(_folder()))}_{name}"
+        write_whole(path, lambda file: file.write(content))
+    except OSError as error:
+        raise UserError(
+            f"the copy of {parts[0].json_file} that the run reads cannot be written to the folder "
+            f"of temporary files ({error.strerror or error}): make room there ({len(content):,} "
+            "bytes), or name another folder by the environment variable TMPDIR"
+        ) from error
     return str(path)
 
 

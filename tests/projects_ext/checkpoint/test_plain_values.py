@@ -96,6 +96,9 @@ def test_arrays_of_all_plain_types_come_back(kind: str, protocol: int, tmp_path:
             Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (-1,), np.dtype("f8"), False, b"")),
             "it holds an array of the shape (-1,)",
         ),
+        (Reduced(np.zeros, (3,)), "than plain arrays and numbers (numpy.zeros)"),
+        (Reduced(np.dtype("f8").type, (1.5,)), "than plain arrays and numbers (numpy.float64)"),
+        (np.random.RandomState(0), "than plain arrays and numbers (numpy.random."),
     ],
 )  # fmt: skip
 def test_everything_else_is_refused_by_name(

@@ -6,6 +6,7 @@ import datetime
 import os
 import pathlib
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,7 @@ def test_values_of_pythons_own_library(kind: str, tmp_path: Path) -> None:
         (eval, ("1 + 1",), "builtins.eval"),
         (getattr, (os, "system"), "builtins.getattr"),
         (os.remove, ("x",), f"{os.name}.remove"),
+        (subprocess.list2cmdline, (["a"],), "list2cmdline"),  # of "commands" in Python 2
     ],
 )
 def test_what_python_itself_can_do_is_refused(

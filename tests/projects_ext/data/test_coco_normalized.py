@@ -1,9 +1,11 @@
 """COCO-format files in which something has to change: training and evaluation see the same."""
 
 import copy
+import errno
 import json
 import logging
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -219,6 +221,20 @@ def test_files_are_joined_by_the_names_of_their_classes(folder: Path) -> None:
     assert len(set(ids)) == len(ids) == 24
     assert count_categories(files) == 3
     assert len(DatasetCatalog.get(register_coco_format(files, str(folder)))) == 8
+
+
+def test_a_full_folder_of_temporary_files_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    other = renumbered(coco(), (3, 1, 2))
+    files = [written(folder, coco(), "a.json"), written(folder, other, "b.json")]
+    monkeypatch.setattr(os, "fsync", full)
+    message = r"the copy of .*a\.json .* cannot be written .*\(No space left .* bytes.*TMPDIR"
+    with pytest.raises(UserError, match=message):
+        register_coco_format(files, str(folder))
 
 
 def test_files_with_other_classes_cannot_be_joined(folder: Path) -> None:

@@ -25,17 +25,6 @@ YAML = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.yaml")
 LAZY = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.py")
 
 
-@pytest.fixture
-def data(shapes: Path) -> list[str]:
-    """The keys that point a YAML config to the small shapes data set, on the CPU."""
-    keys = ["MODEL.DEVICE=cpu", "DATALOADER.NUM_WORKERS=0"]
-    for part in ("train", "val"):
-        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
-        keys.append(f"{key}_JSON={shapes / 'annotations' / f'instances_{part}.json'}")
-        keys.append(f"{key}_IMAGES={shapes / part}")
-    return keys
-
-
 def loaded(file: str, *keys: str, resume: bool = False) -> tuple[Any, Namespace]:
     return load_config(file, keys), Namespace(opts=list(keys), resume=resume)
 

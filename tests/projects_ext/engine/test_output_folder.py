@@ -96,16 +96,36 @@ def test_a_folder_that_cannot_be_written_to() -> None:
     assert "the output folder /proc/here cannot be written to" in refused(Path("/proc/here"))
 
 
+def full(descriptor: int = 0) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_full_disk_is_named_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr(os, "fsync", full)
     sentence = refused(tmp_path / "output")
     assert f"the output folder {tmp_path / 'output'} is full" in sentence
     assert list((tmp_path / "output").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_that_of_the_folder", [True, False])
+def test_a_disk_that_fills_up_is_named_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_that_of_the_folder: bool
+) -> None:
+    """A write that fails says nothing of its file; the disk may be another one."""
+
+    def write() -> None:
+        if is_that_of_the_folder:
+            monkeypatch.setattr(os, "fsync", full)
+        full()
+
+    expected = UserError if is_that_of_the_folder else OSError
+    with pytest.raises(expected) as caught, output_folder(str(tmp_path)):
+        write()
+    if isinstance(caught.value, UserError):
+        assert f"the output folder {tmp_path} is full (No space left" in caught.value.sentence
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_system_without_locks_gets_a_warning(

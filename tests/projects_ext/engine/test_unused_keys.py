@@ -28,17 +28,6 @@ BOX_POOLER = "MODEL.ROI_BOX_HEAD.POOLER_NAME"
 MASK_POOLER = "MODEL.ROI_MASK_HEAD.POOLER_NAME"
 
 
-@pytest.fixture(scope="module")
-def data(shapes: Path) -> list[str]:
-    """The keys that point a YAML config to the small shapes data set, on the CPU."""
-    keys = ["MODEL.DEVICE=cpu", "DATALOADER.NUM_WORKERS=0"]
-    for part in ("train", "val"):
-        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
-        keys.append(f"{key}_JSON={shapes / 'annotations' / f'instances_{part}.json'}")
-        keys.append(f"{key}_IMAGES={shapes / part}")
-    return keys
-
-
 def model(*keys: str) -> Any:
     return YamlTrainer.build_model(load_config(YAML, list(keys)))
 

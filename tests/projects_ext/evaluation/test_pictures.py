@@ -1,5 +1,6 @@
 """Pictures of predictions beside the ground truth."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,21 @@ def test_nothing_is_drawn_with_count_zero(shapes: Path, tmp_path: Path) -> None:
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [{}])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thin_image_is_not_enlarged_without_bound(tmp_path: Path) -> None:
+    """One of 2 x 3000 pixels would become one of 480 x 720,000."""
+    Image.new("RGB", (2, 3000)).save(tmp_path / "thin.png")
+    box = [0, 100, 2, 500]
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": box, "area": 1000, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "thin.png", "width": 2, "height": 3000}],
+        "annotations": [{**annotation, "segmentation": [[0, 100, 2, 100, 2, 600, 0, 600]]}],
+        "categories": [{"id": 1, "name": "line"}],
+    }
+    (tmp_path / "thin.json").write_text(json.dumps(content))
+    name = register_coco_format(str(tmp_path / "thin.json"), str(tmp_path))
+    evaluator = PredictionPictures(name, str(tmp_path))
+    evaluator.reset()
+    evaluator.process([{"image_id": 1}], [{"instances": predictions(3000, 2)[:0]}])
+    assert Image.open(tmp_path / "pictures" / "thin.png").height <= 4096
