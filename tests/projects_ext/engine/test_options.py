@@ -15,6 +15,7 @@ from projects_ext.engine.main import check, run, train
 from projects_ext.errors import UserError
 
 from .test_main import arguments
+from .test_yaml import arguments as yaml_arguments
 
 
 class CountSteps(HookBase):
@@ -93,6 +94,20 @@ def test_options_together(shapes_overrides: list[str], tmp_path: Path) -> None:
     changed = {name for name in final if (final[name] != first[name]).any()}
     assert not [name for name in changed if name.startswith("backbone.bottom_up.stem")]
     assert [name for name in changed if name.startswith("backbone.bottom_up.res5")]
+
+
+def test_the_same_options_in_yaml(shapes_keys: list[str], tmp_path: Path) -> None:
+    keys = ["SOLVER.ACCUMULATE", "2", "MODEL.FREEZE", "['backbone.bottom_up.stem']"]
+    keys += ["MODEL.RECOMPUTE", "True", "SOLVER.LAYER_DECAY", "0.5", "TEST.VALIDATION_LOSS", "True"]
+    keys += ["TEST.BEST_METRIC", "validation/total_loss", "TEST.BEST_METRIC_MODE", "min"]
+    keys += ["SOLVER.EARLY_STOPPING.PATIENCE", "3", "TRACKING.TENSORBOARD", "False"]
+    run(yaml_arguments(shapes_keys, tmp_path, *keys))
+    recorded = metrics_of(tmp_path)
+    assert {"validation/total_loss", "validation/loss_mask"} <= set(recorded[2])
+    assert "2 iterations of 4 images" in (tmp_path / "log.txt").read_text()
+    assert "Frozen: backbone.bottom_up.stem" in (tmp_path / "log.txt").read_text()
+    assert (tmp_path / "model_best.pth").is_file()
+    assert not list(tmp_path.glob("events.out.tfevents*"))
 
 
 def test_validation_losses_do_not_change_the_training(

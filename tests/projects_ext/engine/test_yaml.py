@@ -24,17 +24,6 @@ ROOT = Path(__file__).parents[3]
 CONFIG = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.yaml")
 
 
-@pytest.fixture(scope="module")
-def shapes_keys(shapes: Path) -> list[str]:
-    """The keys that point the YAML config to the small shapes data set."""
-    keys = []
-    for part in ("train", "val"):
-        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
-        keys += [f"{key}_JSON", str(shapes / "annotations" / f"instances_{part}.json")]
-        keys += [f"{key}_IMAGES", str(shapes / part)]
-    return keys
-
-
 def arguments(shapes_keys: list[str], output: Path, *more: str) -> Namespace:
     keys = [
         "SOLVER.MAX_ITER",
