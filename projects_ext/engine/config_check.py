@@ -37,7 +37,7 @@ from .yaml_values import check_expected_results, check_proposal_files
 # Of `train`, what every config must have, and what may be null: then it is off.
 NEEDED = ("output_dir", "init_checkpoint", "max_iter", "eval_period", "log_period", "device")
 CAN_BE_NULL = ("init_checkpoint", "checkpointer.max_to_keep", "best_checkpointer.val_metric")
-OPTIONAL = ("amp", "clip_grad", "ema", "ddp", "best_checkpointer")
+OPTIONAL = ("amp", "clip_grad", "ema", "ddp", "best_checkpointer", "test_augmentation")
 
 # What is built from descriptions, the last two only for training.
 DATA_SETS = ("dataloader.train.dataset", "dataloader.test.dataset")

@@ -1,6 +1,12 @@
 """Evaluators that Detectron2 lacks."""
 
-from .checked import CheckedPredictions, channels_watched, require_finite, watch_channels
+from .checked import (
+    CheckedPredictions,
+    channels_watched,
+    require_channels,
+    require_finite,
+    watch_channels,
+)
 from .cityscapes import CityscapesSemanticEvaluator
 from .limits import (
     beyond_standard,
@@ -26,6 +32,7 @@ __all__ = [
     "follow_model",
     "lazy_key",
     "proposal_limit",
+    "require_channels",
     "require_finite",
     "warn_of_crowded_images",
     "watch_channels",
