@@ -38,6 +38,15 @@ train = dict(
     # Exponential moving average of the weights: kept in the checkpoints as "ema", and evaluated in
     # place of the weights themselves. `decay` is reached after a while only.
     ema=dict(enabled=False, decay=0.9998),
+    # Evaluate two-stage detectors on several versions of each image, with one merged answer: the
+    # shorter edge at each of `min_sizes`, the longer one up to `max_size`, and with `flip` mirrored
+    # as well.
+    test_augmentation=dict(
+        enabled=False,
+        min_sizes=[400, 500, 600, 700, 800, 900, 1000, 1100, 1200],
+        max_size=4000,
+        flip=True,
+    ),
     ddp=dict(broadcast_buffers=False, find_unused_parameters=False, fp16_compression=False),
     checkpointer=dict(period=5000, max_to_keep=5),
     # `val_metric` such as "segm/AP": the best checkpoint by it is kept as model_best.pth.

@@ -44,6 +44,7 @@ OPTIONAL = (
     "ddp",
     "best_checkpointer",
     "early_stopping",
+    "test_augmentation",
     "wandb",
     "mlflow",
 )

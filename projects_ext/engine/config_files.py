@@ -89,7 +89,6 @@ def _load_yaml(
             # A list may take the place of the file's path, and a path that of its list.
             cfg.DATASETS.COCO_FORMAT[key] = None
     apply_yaml_overrides(cfg, pairs)
-    _refuse_unsupported(cfg)
     refuse_unused(cfg, pairs[::2])
     changed = changed_keys(cfg, defaults)
     settled = _settle_data(cfg, pairs[::2]) if read_data else ()
@@ -106,15 +105,6 @@ def _load_yaml(
         command_line=pairs[::2],
         own=own_keys(config_file),
     )
-
-
-def _refuse_unsupported(cfg: CfgNode) -> None:
-    """Features of Detectron2 for which there is no code here, in the model or in the evaluation."""
-    if cfg.TEST.AUG.ENABLED:
-        raise UserError(
-            "TEST.AUG.ENABLED is True, but there is no test-time augmentation of detectors here: "
-            "set TEST.AUG.ENABLED False"
-        )
 
 
 def is_lazy(config_file: str) -> bool:

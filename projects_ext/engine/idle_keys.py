@@ -27,6 +27,7 @@ EVALUATED = (
     *("model", "dataloader.test", "dataloader.evaluator"),
     *("train.output_dir", "train.init_checkpoint", "train.trust_checkpoint", "train.device"),
     *("train.allow_missing_weights", "train.allow_other_classes", "train.ema.enabled"),
+    "train.test_augmentation",
     *("train.seed", "train.cudnn_benchmark", "train.float32_precision"),
 )
 """What an evaluation reads of a LazyConfig, besides what these refer to."""

@@ -21,6 +21,7 @@ from .base import RunTrainer
 from .config_check import check_config
 from .config_files import Config, load_config
 from .devices import require_device
+from .evaluated_model import for_evaluation
 from .evaluated_weights import load_for_evaluation
 from .faults import one_sentence
 from .idle_keys import refuse_idle, say_idle_in_evaluation, say_idle_in_training
@@ -89,6 +90,7 @@ def evaluate(cfg: Config, arguments: Namespace) -> dict[str, Any]:
     # Each trainer class takes its own kind of config.
     trainer: Any = trainer_for(cfg)
     model = trainer.build_model(cfg)
+    for_evaluation(cfg, model)  # what is wrong with it is said before weights are read
     require_class_count(model, trainer.test_sets(cfg))
     require_safe_data(trainer.test_sets(cfg))
     checkpointer = DetectionCheckpointer(model, settings.output_dir)  # finds the last one

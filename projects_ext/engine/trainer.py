@@ -34,6 +34,7 @@ from projects_ext.evaluation import (
 
 from .base import RunTrainer
 from .best_metric import refuse_unknown_metric
+from .evaluated_model import for_evaluation
 from .instantiation import build, building
 from .overview import describe_training_set
 from .settings import Settings
@@ -171,7 +172,8 @@ class Trainer(RunTrainer):
         elif not isinstance(evaluators, DatasetEvaluator):
             evaluators = DatasetEvaluators(list(evaluators))
         with channels_watched(model), box_heads_watched(model):
-            results = inference_on_dataset(model, loader, CheckedPredictions(evaluators))
+            evaluated = for_evaluation(cfg, model)
+            results = inference_on_dataset(evaluated, loader, CheckedPredictions(evaluators))
         if comm.is_main_process():
             print_csv_format(results)
         return results
@@ -188,6 +190,7 @@ class Trainer(RunTrainer):
     @classmethod
     def require_evaluable(cls, cfg: DictConfig, model: nn.Module) -> None:
         """Build loader and evaluators, so that what is wrong with them is said before training."""
+        for_evaluation(cfg, model)
         cls.build_test_loader(cfg)
         evaluator = cls.build_evaluator_for(cfg, model)
         refuse_unknown_metric(Settings.of(cfg).best_metric, [evaluator])

@@ -47,6 +47,7 @@ from projects_ext.modeling import heads_with_named_poolers, named_poolers
 
 from .base import RunTrainer
 from .best_metric import refuse_unknown_metric
+from .evaluated_model import for_evaluation
 from .instantiation import building
 from .key_reads import pause_recording, reads_of, record_reads
 from .overview import describe_training_set
@@ -214,13 +215,14 @@ class YamlTrainer(RunTrainer):
         model: nn.Module,
         evaluators: DatasetEvaluator | Sequence[DatasetEvaluator] | None = None,
     ) -> Any:
-        """As DefaultTrainer's; images and predictions are checked on their way."""
+        """As DefaultTrainer's, with ``TEST.AUG``; images and predictions are checked."""
         if evaluators is None:
             evaluators = cls.build_evaluators_for(cfg, model)
         elif isinstance(evaluators, DatasetEvaluator):
             evaluators = [evaluators]
         with channels_watched(model), box_heads_watched(model):
-            return super().test(cfg, model, [CheckedPredictions(part) for part in evaluators])
+            checked = [CheckedPredictions(part) for part in evaluators]
+            return super().test(cfg, for_evaluation(cfg, model), checked)
 
     @classmethod
     def build_evaluators_for(cls, cfg: CfgNode, model: nn.Module) -> list[DatasetEvaluator]:
@@ -234,6 +236,7 @@ class YamlTrainer(RunTrainer):
     @classmethod
     def require_evaluable(cls, cfg: CfgNode, model: nn.Module) -> None:
         """Build loaders and evaluators, so that what is wrong with them is said before training."""
+        for_evaluation(cfg, model)
         for name in cfg.DATASETS.TEST:
             cls.build_test_loader(cfg, name)
         evaluators = cls.build_evaluators_for(cfg, model)

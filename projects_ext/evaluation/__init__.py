@@ -4,6 +4,7 @@ from .checked import (
     CheckedPredictions,
     box_heads_watched,
     channels_watched,
+    require_channels,
     require_finite,
     watch_channels,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "follow_model",
     "lazy_key",
     "proposal_limit",
+    "require_channels",
     "require_finite",
     "warn_of_crowded_images",
     "watch_channels",

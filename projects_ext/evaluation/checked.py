@@ -153,9 +153,20 @@ def watch_channels(model: nn.Module) -> Any:
 
 
 def _look_at_channels(model: nn.Module, arguments: tuple[Any, ...]) -> None:
-    wrapped = getattr(model, "module", model)
-    mean = getattr(wrapped, "pixel_mean", None)
-    batch = arguments[0] if arguments else None
+    require_channels(getattr(model, "module", model), arguments[0] if arguments else None)
+
+
+def require_channels(model: nn.Module, batch: Any) -> None:
+    """Refuse images of another number of channels than the model's.
+
+    Args:
+        model: those without ``pixel_mean`` are not looked at.
+        batch: what the model is called with.
+
+    Raises:
+        UserError: see :func:`channels_watched`.
+    """
+    mean = getattr(model, "pixel_mean", None)
     if not isinstance(mean, Tensor) or not isinstance(batch, Sequence):
         return
     wanted = mean.numel()

@@ -12,6 +12,7 @@ from detectron2.structures import Instances
 from projects_ext.engine.base import RunTrainer
 from projects_ext.engine.config_files import Config
 from projects_ext.engine.devices import require_device
+from projects_ext.engine.evaluated_model import say_not_augmented
 from projects_ext.engine.evaluated_weights import load_for_evaluation
 from projects_ext.engine.main import trainer_for
 from projects_ext.engine.settings import Settings
@@ -84,6 +85,7 @@ class Predictor:
         require_device(name)
         cfg = on_device(source.cfg, name)
         settings = Settings.of(cfg)
+        say_not_augmented(cfg)
         self.weights = find_weights(source, settings, weights)
         if counts_classes_in_data(cfg):
             trust = settings.trust_checkpoint

@@ -137,7 +137,6 @@ def test_keys_of_the_model_that_it_does_not_read(
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        (["TEST.AUG.ENABLED=True"], "no test-time augmentation .* set TEST.AUG.ENABLED False"),
         (["SOLVER.EMA.DECAY=0.9"], r"SOLVER\.EMA\.DECAY has no effect while SOLVER\.EMA\.ENABLED"),
         (["SOLVER.AMP.DTYPE=bfloat16"], "has no effect while SOLVER.AMP.ENABLED is False"),
         (["TEST.BEST_METRIC=", "TEST.BEST_METRIC_MODE=min"], "while TEST.BEST_METRIC is ''"),
