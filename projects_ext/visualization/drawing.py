@@ -8,7 +8,7 @@ from PIL import Image
 
 from detectron2.data.detection_utils import read_image
 from detectron2.utils.visualizer import Visualizer
-from projects_ext.data.labels import read_label_map
+from projects_ext.data.labels import IGNORE_LABEL, read_label_map
 from projects_ext.data.palette import distinct_colours
 from projects_ext.data.reading import explain
 from projects_ext.evaluation.panels import legend_of, overlay, side_by_side
@@ -18,6 +18,7 @@ from .sources import DataSet
 MIN_WIDTH = 480
 """Smaller images are enlarged to this width, so that text can be read."""
 OPACITY = 0.6
+STRIPE = (190, 190, 190)
 
 
 class Drawing:
@@ -59,9 +60,9 @@ class Drawing:
         visualizer = Visualizer(image, self._data.metadata, scale=_scale(image))
         fields = sample["instances"].get_fields() if "instances" in sample else {}
         names = self._data.classes
-        labels = [names[i] if names else str(i) for i in fields.get("gt_classes", ())]
+        texts = [names[i] if names else str(int(i)) for i in fields.get("gt_classes", ())]
         drawn = visualizer.overlay_instances(
-            labels=labels or None,
+            labels=texts or None,
             boxes=fields.get("gt_boxes"),
             masks=fields.get("gt_masks"),
             keypoints=fields.get("gt_keypoints"),
@@ -69,9 +70,20 @@ class Drawing:
         return Image.fromarray(drawn.get_image())
 
     def _label_map(self, image: np.ndarray, labels: np.ndarray) -> Image.Image:
-        """The image, and the colours of its labels over it; what is ignored is dark."""
-        parts = [("image", image), ("labels", overlay(image, labels, self._colours, OPACITY))]
-        return side_by_side(parts, legend_of([labels], self._data.classes, self._colours))
+        """The image, and the colours of its labels over it; what is ignored is striped."""
+        drawn = overlay(image, labels, self._colours, OPACITY)
+        legend = legend_of([labels], self._data.classes, self._colours)
+        ignored = labels == IGNORE_LABEL
+        if ignored.any():
+            drawn[ignored & stripes(labels.shape)] = STRIPE
+            legend.append(("ignored (striped)", STRIPE))
+        return side_by_side([("image", image), ("labels", drawn)], legend)
+
+
+def stripes(shape: tuple[int, ...]) -> np.ndarray:
+    """Diagonal stripes: (H, W), half of it True."""
+    height, width = shape
+    return (np.arange(height)[:, None] + np.arange(width)) // 3 % 2 == 0
 
 
 def read_rgb(record: Mapping[str, Any]) -> np.ndarray:

@@ -62,9 +62,7 @@ def run(arguments: Namespace) -> None:
         return
     drawn = _drawn(cfg, data, arguments.source)
     total = min(number, len(data.records)) if arguments.source == "annotation" else number
-    progress = tqdm(
-        itertools.islice(drawn, total), "drawing", total, unit="image", file=sys.stderr
-    )
+    progress = tqdm(itertools.islice(drawn, total), "drawing", total, unit="image", file=sys.stderr)
     if window is not None:
         _show(progress, window)
         return

@@ -1,4 +1,4 @@
-"""What a data set holds, computed once: for the first screen of a tool and for the report's page."""
+"""What a data set holds, computed once for both the first screen and the report's page."""
 
 from .labels import LabelMapStatistics, count_label_maps
 from .objects import ObjectStatistics, count_objects

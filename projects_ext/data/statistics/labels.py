@@ -114,9 +114,7 @@ class LabelMapStatistics:
 
 
 def count_label_maps(
-    records: Iterable[Mapping[str, Any]],
-    classes: Sequence[str],
-    progress: Progress | None = None,
+    records: Iterable[Mapping[str, Any]], classes: Sequence[str], progress: Progress | None = None
 ) -> LabelMapStatistics:
     """Check and count every label map.
 
@@ -126,7 +124,7 @@ def count_label_maps(
         progress: wraps the counts while they are made, given their number as well.
 
     Raises:
-        UserError: a label map cannot be used, see :func:`~projects_ext.data.labels.check_label_map`;
+        UserError: a label map cannot be used (:func:`~projects_ext.data.labels.check_label_map`),
             or there is none.
     """
     labelled = [dict(record) for record in records if "sem_seg_file_name" in record]

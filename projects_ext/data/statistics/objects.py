@@ -150,9 +150,7 @@ def _box(annotation: Record, file: str) -> Sequence[float]:
     return box
 
 
-def _names(
-    classes: Sequence[str], labels: Sequence[int], files: Sequence[str]
-) -> tuple[str, ...]:
+def _names(classes: Sequence[str], labels: Sequence[int], files: Sequence[str]) -> tuple[str, ...]:
     """A name for each class that occurs.
 
     Raises:
