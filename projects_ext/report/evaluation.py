@@ -119,7 +119,9 @@ def metrics(evaluation: Evaluation, place: int | None = None) -> Metrics:
         _mean(precision[..., 0]),
         _mean(precision[0, ..., 0]),
         _mean(precision[5, ..., 0]),
-        *(_mean(precision[..., area]) for area in (1, 2, 3)),
+        _mean(precision[..., 1]),
+        _mean(precision[..., 2]),
+        _mean(precision[..., 3]),
         _mean(recall[..., 0]),
     )
 

@@ -164,8 +164,8 @@ def _overlaps(evaluation: Evaluation, kind: np.ndarray, crowd: np.ndarray) -> An
             continue
         image = results.images[number - 1]
         size = (image.height, image.width)
-        detected = [shape_of(results.detections[p], evaluation.task, size) for p in places]
-        truth = [shape_of(results.objects[p], evaluation.task, size) for p in objects]
+        detected: Any = [shape_of(results.detections[p], evaluation.task, size) for p in places]
+        truth: Any = [shape_of(results.objects[p], evaluation.task, size) for p in objects]
         if evaluation.task == "bbox":
             detected, truth = np.array(detected), np.array(truth)
         overlaps = mask_util.iou(detected, truth, [0] * len(objects))

@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,7 +23,7 @@ _VARIABLES = {INK: "currentColor", SOFT: "var(--soft)", LINE: "var(--line)"}
 _VARIABLES |= {colour: f"var(--c{number})" for number, colour in enumerate(SERIES)}
 _DASHES = ("-", "--", "-.", ":")
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 11,
     "font.family": ["DejaVu Sans"],

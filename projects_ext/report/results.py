@@ -106,7 +106,7 @@ def _numbers(entries: Sequence[Record]) -> dict[Any, int]:
 def _read_objects(
     truth: CocoFile, images: dict[Any, int], categories: dict[Any, int]
 ) -> list[Record]:
-    objects = []
+    objects: list[Record] = []
     for place, given in enumerate(truth.annotations):
         where = f"{truth.path}: annotation {given.get('id', place)}"
         if given["image_id"] not in images or given["category_id"] not in categories:
@@ -130,7 +130,7 @@ def _read_objects(
         area = given.get("area")
         width, height = one["bbox"][2:]
         pixels = mask.area if mask is not None else width * height
-        one["area"] = float(area) if _is_number(area) else pixels
+        one["area"] = area if _is_number(area) else pixels
     return objects
 
 
@@ -149,7 +149,7 @@ def _read_detections(
             f"{file} is not in COCO's results format: give the coco_instances_results.json of an "
             "evaluation, a list of objects with image_id, category_id, score and bbox"
         )
-    detections = []
+    detections: list[Record] = []
     for place, given in enumerate(content):
         where = f"{file}: detection {place}"
         _require_known(given, "image_id", images, where, truth.path)
