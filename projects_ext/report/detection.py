@@ -267,7 +267,7 @@ def _error_table(costs: Sequence[ErrorCost]) -> Table:
         Column("Error"),
         Column("Costs", 1, note="points of AP50 that would be gained without them."),
         Column("How many", 0, note="among detections of any score."),
-        Column("Sure ones", 0, note="at or above the best threshold."),
+        Column("At threshold", 0, note="among those of at least the best score threshold."),
     ]
     rows: list[list[Cell]] = [[one.name, one.cost, one.count, one.count_sure] for one in costs]
     return Table("error-table", "Kinds of errors", columns, rows)
@@ -289,7 +289,14 @@ def confusion_rows(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]
     rows = [
         (
             lines[row],
-            [(int(matrix[row, k]), float(matrix[row, k] / totals[row]), row == k) for k in chosen],
+            [
+                (
+                    int(matrix[row, k]),
+                    float(matrix[row, k] / totals[row]),
+                    row == k and row < len(classes),
+                )
+                for k in chosen
+            ],
         )
         for row in chosen
     ]

@@ -110,7 +110,7 @@ def lines(
     x: str,
     y: str,
     label: str,
-    log: bool = False,
+    unit: bool = False,
 ) -> Markup:
     """Curves by name; each is told by colour and by dashes.
 
@@ -118,7 +118,7 @@ def lines(
         series: name -> (x, y); NaN is left out.
         x, y: labels of the axes.
         label: of the whole plot.
-        log: whether y has a logarithmic scale.
+        unit: whether both go from 0 to 1.
     """
     with drawing(label) as drawn:
         for number, (name, (across, up)) in enumerate(series.items()):
@@ -128,8 +128,8 @@ def lines(
                 across[places], up[places], dash, color=SERIES[number % len(SERIES)], label=name
             )
         drawn.axes.set(xlabel=x, ylabel=y)
-        if log:
-            drawn.axes.set_yscale("log")
+        if unit:
+            drawn.axes.set(xlim=(0, 1), ylim=(0, 1.02))
         if len(series) > 1:
             _legend(drawn.axes, len(series))
     return drawn.svg
@@ -148,8 +148,8 @@ def precision_recall(
     single = {_short(classes[k]): (curves.recall, curves.by_class[:, k]) for k in chosen}
     label = "Precision by recall"
     return (
-        lines(mean, "recall", "precision", f"{label}, mean of the classes"),
-        lines(single, "recall", "precision", f"{label}, by class"),
+        lines(mean, "recall", "precision", f"{label}, mean of the classes", unit=True),
+        lines(single, "recall", "precision", f"{label}, by class", unit=True),
     )
 
 
