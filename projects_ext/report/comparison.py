@@ -1,5 +1,6 @@
 """Two evaluations on the same ground truth: what differs, and whether chance explains it."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -82,15 +83,13 @@ def metric_differences(first: Evaluation, second: Evaluation) -> list[Difference
     """Of COCO's metrics, with intervals from drawing images with replacement (bootstrap)."""
     a, b = metrics(first), metrics(second)
     intervals = _intervals(first, second)
-    return [
-        Difference(
-            one.name,
-            getattr(a, one.name),
-            getattr(b, one.name),
-            *_ends(intervals, _HOTCOCO.get(one.name, one.name)),
-        )
-        for one in fields(Metrics)
-    ]
+    found = []
+    for name in (one.name for one in fields(Metrics)):
+        values = getattr(a, name), getattr(b, name)
+        known = all(map(math.isfinite, values))
+        ends = _ends(intervals if known else {}, _HOTCOCO.get(name, name))
+        found.append(Difference(name, *values, *ends))
+    return found
 
 
 def class_differences(first: Evaluation, second: Evaluation) -> list[Difference]:

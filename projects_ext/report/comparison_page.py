@@ -140,7 +140,7 @@ def _difference_table(
         Column(names[0], 1),
         Column(names[1], 1),
         Column("Change", 1, signed=True),
-        Column("from", 1, note="and to: the ends of the 95 % interval of the change."),
+        Column(f"{_percent()} % from", 1, note="and to: the interval that the change lies in."),
         Column("to", 1),
         Column("More than chance"),
     ]

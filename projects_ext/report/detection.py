@@ -24,6 +24,8 @@ from .scores import Point, ScoreCurve, calibration, precision_recall, score_curv
 from .tables import Cell, Column, Table
 from .training import run_facts, training_plots
 
+MOST_BARS = 10
+"""As many classes are drawn above the tables."""
 MOST_CLASSES = 24
 """As many rows the table of confusions has at most; of more classes the most confused ones."""
 
@@ -145,6 +147,7 @@ def detection_page(
         findings=_findings(analysis),
         warning=_disagreement(run, measured),
         metrics_table=metrics_table(measured),
+        class_plot=_class_plot(analysis),
         class_table=_class_table(analysis, others),
         error_plot=plots.error_bars(analysis.costs),
         error_table=_error_table(analysis.costs),
@@ -160,6 +163,17 @@ def detection_page(
         curves=training_plots(run) if run else [],
         config=run.config if run else "",
     )
+
+
+def _class_plot(analysis: Analysis) -> Markup | None:
+    """The AP of the worst classes; None if there is but one."""
+    values = np.array([one.AP for one in analysis.by_class])
+    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+    order = [int(k) for k in order[:MOST_BARS] if np.isfinite(values[k])]
+    if len(order) < 2:
+        return None
+    names = [analysis.classes[k] for k in order]
+    return plots.bars(names, values[order].tolist(), "AP", "AP by class, the worst first")
 
 
 def _findings(analysis: Analysis) -> list[Markup]:

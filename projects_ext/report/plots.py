@@ -195,6 +195,7 @@ def bars(
     names: Sequence[str], values: Sequence[float], x: str, label: str, colour: int = 0
 ) -> Markup:
     """Horizontal bars with their values, the first on top."""
+    names = [_short(name) for name in names]
     with drawing(label, height=0.75 + 0.36 * len(names)) as drawn:
         heights = np.nan_to_num(np.array(values, dtype=float))
         drawn.axes.barh(range(len(names)), heights, color=SERIES[colour], height=0.62)
