@@ -37,10 +37,14 @@ def write(path: str | Path, text: str) -> Path:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number with fixed decimals and thousands separated; a dash for None and NaN."""
+    """A number with fixed decimals and thousands separated; a dash for None and NaN.
+
+    A minus is a true one, and there is none before what rounds to zero.
+    """
     if value is None or value != value:
         return MISSING
-    return f"{value:,.{digits}f}"
+    text = f"{value:,.{digits}f}"
+    return text.lstrip("-") if _is_zero(text) else text.replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 1) -> str:
@@ -48,7 +52,11 @@ def signed(value: float | None, digits: int = 1) -> str:
     if value is None or value != value:
         return MISSING
     text = f"{value:+,.{digits}f}"
-    return text[1:] if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+    return text[1:] if _is_zero(text) else text.replace("-", "−")
+
+
+def _is_zero(text: str) -> bool:
+    return float(text.replace(",", "")) == 0
 
 
 def plural(count: int, one: str, many: str = "") -> str:

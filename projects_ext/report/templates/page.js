@@ -55,12 +55,16 @@
   const applyFilter = (gallery) => {
     const chosen = gallery.querySelector("[data-filter]")?.value ?? "";
     const cards = all(".card", gallery);
-    for (const card of cards) {
-      card.hidden = chosen !== "" && !JSON.parse(card.dataset.tags).includes(chosen);
-    }
-    const count = cards.filter((card) => !card.hidden).length;
+    const fits = (card) => chosen === "" || JSON.parse(card.dataset.tags).includes(chosen);
+    const fitting = cards.filter(fits);
+    const first = gallery.dataset.all ? fitting : fitting.slice(0, Number(gallery.dataset.first));
+    for (const card of cards) card.hidden = !first.includes(card);
     const output = gallery.querySelector("[data-count]");
-    output.textContent = `${count} ${count === 1 ? "image" : "images"}`;
+    const count = `${fitting.length} ${fitting.length === 1 ? "image" : "images"}`;
+    output.textContent = first.length < fitting.length ? `${first.length} of ${count}` : count;
+    const more = gallery.querySelector("[data-more]");
+    more.hidden = first.length === fitting.length;
+    more.textContent = `Show all ${fitting.length}`;
   };
   for (const gallery of all(".gallery")) {
     for (const button of all("[data-switch]", gallery)) {
@@ -70,8 +74,16 @@
         applySwitches(gallery);
       });
     }
+    if (!gallery.querySelector(".card")) continue;
     gallery.querySelector("[data-filter]")?.addEventListener("change", () => applyFilter(gallery));
+    gallery.querySelector("[data-more]").addEventListener("click", () => {
+      const next = gallery.querySelectorAll(".card:not([hidden])").length;
+      gallery.dataset.all = "yes";
+      applyFilter(gallery);
+      all(".card:not([hidden])", gallery)[next]?.querySelector(".frame").focus();
+    });
     applySwitches(gallery);
+    applyFilter(gallery);
   }
 
   // A link or button with data-show="class" filters every gallery by it and goes to the first.
