@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from detectron2.data import MetadataCatalog
 from detectron2.data.detection_utils import read_image
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from projects_ext.data.labels import IGNORE_LABEL, read_label_map
-from projects_ext.data.palette import distinct_colours
 
+from .label_maps import label_map
 from .panels import legend_of, overlay, side_by_side
-from .semantic import class_names, ground_truth_files
+from .semantic import class_colours, class_names, ground_truth_files
 
 
 @dataclass(order=True)
@@ -48,8 +47,7 @@ class SemanticPictures(DatasetEvaluator):
         self.folder = Path(output_dir) / "pictures"
         self.count, self.opacity = count, opacity
         self.classes = class_names(dataset_name)
-        colours = MetadataCatalog.get(dataset_name).get("stuff_colors")
-        self.colours = np.array(colours or distinct_colours(self.classes), dtype=np.uint8)
+        self.colours = class_colours(dataset_name)
         self.ground_truth = ground_truth_files(dataset_name) if count else {}
 
     def reset(self) -> None:
@@ -68,7 +66,7 @@ class SemanticPictures(DatasetEvaluator):
             return
         for given, output in zip(inputs, outputs, strict=True):
             name = given["file_name"]
-            prediction = output["sem_seg"].argmax(dim=0).cpu().numpy().astype(np.uint8)
+            prediction = label_map(output["sem_seg"])
             score = image_score(prediction, read_label_map(self.ground_truth[name]))
             if score is not None:
                 found = Candidate(score, name, prediction)
