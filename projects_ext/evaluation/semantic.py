@@ -103,8 +103,9 @@ class SemanticEvaluator(SemSegEvaluator):
         matrix = confusion(prediction, truth, side)
         self._conf_matrix += matrix
         if self._compute_boundary_iou:
-            edges = (self._mask_to_boundary(part.astype(np.uint8)) for part in (prediction, truth))
-            self._b_conf_matrix += confusion(*edges, side)
+            predicted_edges = self._mask_to_boundary(prediction.astype(np.uint8))
+            edges = self._mask_to_boundary(truth.astype(np.uint8))
+            self._b_conf_matrix += confusion(predicted_edges, edges, side)
         if self._output_dir:
             self._predictions.extend(self.encode_json_sem_seg(prediction, image))
             self._records.add(image, label_file, prediction, matrix)

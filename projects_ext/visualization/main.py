@@ -27,10 +27,12 @@ from projects_ext.engine.config_check import check_config
 from projects_ext.engine.config_files import Config, load_config
 from projects_ext.engine.faults import StoppedError, one_sentence
 from projects_ext.errors import UserError
+from projects_ext.report import require_libraries
 
 from .arguments import parse_arguments
 from .drawing import Drawing
 from .first_screen import describe_label_maps, describe_objects
+from .pages import write_page
 from .sources import DataSet, as_rgb, image_format, load_data_set, training_samples
 from .windows import Window
 
@@ -54,10 +56,15 @@ def run(arguments: Namespace) -> None:
     folder = Path(arguments.output_dir)
     if not arguments.show:
         _require_other_folder(folder, data)
+    if arguments.report:
+        require_libraries()
     window = Window() if arguments.show else None
     statistics, oddities = _count(data)
     print(_first_screen(data, statistics, oddities), flush=True)
     number = len(data.records) if arguments.number < 0 else arguments.number
+    if arguments.report:
+        print(f"open {write_page(data, statistics, oddities, folder, number)}")
+        return
     if not number:
         return
     drawn = _drawn(cfg, data, arguments.source)

@@ -30,10 +30,7 @@ def evaluate(folder: Path, register: Callable[..., str], as_labels: bool = False
 
 @pytest.mark.parametrize("as_labels", [False, True])
 def test_figures_and_worst_images(
-    tmp_path: Path,
-    register: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
-    as_labels: bool,
+    tmp_path: Path, register: Callable[..., str], monkeypatch: pytest.MonkeyPatch, as_labels: bool
 ) -> None:
     monkeypatch.setattr(SegmentationRecords.__init__, "__defaults__", (2,))
     found = evaluate(tmp_path, register, as_labels)
