@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from detectron2.data.detection_utils import read_image
-from detectron2.structures import BoxMode
 from projects_ext.data.statistics import LabelMapStatistics, ObjectStatistics
 
 from .cards import MOST_SHAPES, TRUTH, outline
