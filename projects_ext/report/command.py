@@ -85,6 +85,8 @@ def write_report(arguments: Namespace) -> Path:
     from .run import Run, read_run
 
     def read(source: str) -> tuple[Results, Run | None]:
+        if not Path(source).exists():
+            raise MissingFileError(f"{source} does not exist: correct the path")
         run = read_run(source) if Path(source).is_dir() else None
         results = run.results_file if run else Path(source)
         if results is None:

@@ -134,7 +134,7 @@ def _name_error(row: np.ndarray, same: np.ndarray) -> tuple[Kind, int]:
     if not len(row):
         return Kind.BACKGROUND, -1
     own, other = np.where(same, row, 0.0), np.where(same, 0.0, row)
-    if BACKGROUND <= own.max() < FOREGROUND:
+    if BACKGROUND <= own.max() <= FOREGROUND:
         return Kind.LOCATION, int(own.argmax())
     if other.max() >= FOREGROUND:
         return Kind.CLASS, int(other.argmax())
