@@ -26,12 +26,17 @@ MLFLOW = ["mlflow-skinny", "sqlalchemy", "alembic"]
 DEPLOY = ["onnxruntime"]
 # What writes exported models, and what --verify runs them with.
 EXPORT = ["onnx", "onnxscript", *DEPLOY, "openvino"]
+# The report: templates (jinja2, which torch needs too), plots as SVG (matplotlib), and the errors,
+# confusions and comparisons of COCO results (hotcoco, which detectron2-core needs too).
+REPORT = ["jinja2>=3.1", "matplotlib>=3.8", "hotcoco>=1.3"]
 # OpenCV: what resizing as OpenCV does is compared with. setuptools: builds the wheels that are
 # tested; from this version on it does so without the package wheel. pytest-xdist: one test process
 # per core. supervision: what it makes of predictions is tested with itself, for its own reader of
 # Detectron2's results may change; nothing else needs it.
-TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT]
-TEST += [*VIDEO, *WANDB, *MLFLOW, "setuptools>=70.1", "supervision"]
+# html5lib and selenium: the report's pages are checked as HTML, and in Chromium where it is
+# installed.
+TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT, *REPORT, *WANDB, *MLFLOW]
+TEST += [*VIDEO, "setuptools>=70.1", "supervision", "html5lib", "selenium"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
 
@@ -68,7 +73,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["projects_ext", "projects_ext.*"]),
-    package_data={"projects_ext": ["py.typed"], "projects_ext.zoo": ["experiments.yaml"]},
+    package_data={
+        "projects_ext": ["py.typed"],
+        "projects_ext.zoo": ["experiments.yaml"],
+        "projects_ext.report": ["templates/*"],
+    },
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
         "torch",
@@ -92,6 +101,7 @@ setup(
         "mlflow": MLFLOW,
         "deploy": DEPLOY,
         "export": EXPORT,
+        "report": REPORT,
         "test": TEST,
         "dev": [*TEST, *DEV],
     },

@@ -16,7 +16,8 @@ examples:
                     --dist-url tcp://FIRST_MACHINE:PORT --config-file …   (the other: rank 1)
 
 What a run writes into its output folder: config.yaml, log.txt, metrics.json, TensorBoard events,
-model_*.pth, last_checkpoint, evaluation.json and the evaluators' own files.
+model_*.pth, last_checkpoint, evaluation.json, the evaluators' own files and, with --report,
+report.html.
 """
 
 
@@ -37,6 +38,12 @@ def argument_parser() -> ArgumentParser:
         help="continue from the output folder's last checkpoint, if there is one",
     )
     parser.add_argument("--eval-only", action="store_true", help="evaluate, do not train")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="after the evaluation, write report.html into the output folder: what the result is, "
+        "where the errors are and on which images (pip install '.[report]')",
+    )
     many = parser.add_argument_group(
         "several processes or machines (under torchrun: nothing to give)"
     )

@@ -15,6 +15,7 @@ from detectron2.utils.logger import setup_logger
 from projects_ext.checkpoint import class_names
 from projects_ext.data import log_pending_warnings, require_class_count, require_safe_data
 from projects_ext.errors import UserError
+from projects_ext.report import require_libraries
 
 from .arguments import parse_arguments
 from .base import RunTrainer
@@ -138,7 +139,19 @@ def run(arguments: Namespace) -> dict[str, Any] | None:
     """What one process does, from config file to results."""
     keep_freed_memory()
     cfg = set_up(load_config(arguments.config_file, arguments.opts), arguments)
-    return evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
+    metrics = evaluate(cfg, arguments) if arguments.eval_only else train(cfg, arguments)
+    if arguments.report and comm.is_main_process():
+        _report(Settings.of(cfg), metrics)
+    return metrics
+
+
+def _report(settings: Settings, metrics: dict[str, Any] | None) -> None:
+    from projects_ext.report.command import report_on_run  # needs libraries that others do not
+
+    if metrics:
+        report_on_run(settings.output_dir)
+    else:
+        logger.warning("--report: nothing was evaluated, and there is no report")
 
 
 def check(cfg: Config, arguments: Namespace) -> Settings:
@@ -150,6 +163,8 @@ def check(cfg: Config, arguments: Namespace) -> Settings:
     Raises:
         UserError: a value in the config, or something that this machine does not have.
     """
+    if arguments.report:
+        require_libraries()
     training = not arguments.eval_only
     check_config(cfg, training)
     settings, processes = Settings.of(cfg), world_size(arguments)

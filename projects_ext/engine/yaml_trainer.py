@@ -66,7 +66,7 @@ EVALUATORS: dict[str, Callable[[str, CfgNode], DatasetEvaluator]] = {
     ),
     "sem_seg": lambda name, cfg: SemanticEvaluator(name, output_dir=cfg.OUTPUT_DIR),
     "cityscapes_instance": lambda name, cfg: CityscapesInstanceEvaluator(name),
-    "cityscapes_sem_seg": lambda name, cfg: CityscapesSemanticEvaluator(name),
+    "cityscapes_sem_seg": lambda name, cfg: CityscapesSemanticEvaluator(name, cfg.OUTPUT_DIR),
 }
 
 

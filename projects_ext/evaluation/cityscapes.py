@@ -16,10 +16,19 @@ from PIL import Image
 
 from detectron2.evaluation import CityscapesSemSegEvaluator
 from detectron2.utils import comm
+from projects_ext.data.labels import read_label_map
 from projects_ext.errors import MissingFileError, UserError
 
 from .class_table import class_table, summary_line
-from .semantic import class_names, ground_truth_files, require_outputs
+from .label_maps import confusion, label_map
+from .segmentation_records import SegmentationRecords
+from .semantic import (
+    class_colours,
+    class_names,
+    ground_truth_files,
+    require_outputs,
+    require_same_size,
+)
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -37,12 +46,15 @@ class CityscapesSemanticEvaluator(CityscapesSemSegEvaluator):
 
     Args:
         dataset_name: such as ``cityscapes_fine_sem_seg_val``.
+        output_dir: where what a report needs (:mod:`.segmentation_records`) is written; None for
+            nowhere.
 
     Raises:
         UserError: ``cityscapesscripts`` is not installed.
     """
 
-    def __init__(self, dataset_name: str) -> None:
+    def __init__(self, dataset_name: str, output_dir: str | None = None) -> None:
+        self.output_dir = output_dir
         self._script = cityscapes_module(SCRIPT)
         super().__init__(dataset_name)
         self.dataset_name = dataset_name
@@ -56,6 +68,7 @@ class CityscapesSemanticEvaluator(CityscapesSemSegEvaluator):
     def reset(self) -> None:
         """Forget what was counted."""
         script = self._script
+        self._records = SegmentationRecords(self.classes, class_colours(self.dataset_name))
         # A copy: the script's own arguments are a global object.
         self._args = copy.copy(script.args)
         self._args.evalInstLevelScore, self._args.evalPixelAccuracy = True, False
@@ -67,7 +80,8 @@ class CityscapesSemanticEvaluator(CityscapesSemSegEvaluator):
 
         Args:
             inputs: with ``file_name``.
-            outputs: with ``sem_seg``: (19, H, W) logits or probabilities at the image's size.
+            outputs: with ``sem_seg``: (19, H, W) logits or probabilities at the image's size, or
+                (H, W) training ids.
 
         Raises:
             UserError: the model has another number of classes; a ground truth file is missing or
@@ -75,9 +89,24 @@ class CityscapesSemanticEvaluator(CityscapesSemSegEvaluator):
         """
         for given, output in zip(inputs, outputs, strict=True):
             scores = output["sem_seg"]
-            require_outputs(scores.shape[0], len(self._label_ids), self.dataset_name)
-            prediction = self._label_ids[scores.argmax(dim=0).cpu().numpy()]
-            self._count(prediction, self._label_file(given["file_name"]))
+            if scores.ndim == 3:
+                require_outputs(scores.shape[0], len(self._label_ids), self.dataset_name)
+            labels = label_map(scores)
+            if labels.size and labels.max() >= len(self._label_ids):
+                require_outputs(int(labels.max()) + 1, len(self._label_ids), self.dataset_name)
+            file = given["file_name"]
+            self._count(self._label_ids[labels], self._label_file(file))
+            if self.output_dir:
+                self._record(file, labels)
+
+    def _record(self, image: str, labels: np.ndarray) -> None:
+        """Keep what a report needs of an image with predicted training ids (H, W)."""
+        label_file, classes = self.ground_truth[image], len(self.classes)
+        truth = read_label_map(label_file)
+        require_same_size(labels, truth, label_file)
+        # Training ids that are not evaluated are 255.
+        matrix = confusion(labels, np.minimum(truth, classes), classes + 1)
+        self._records.add(image, label_file, labels, matrix)
 
     def _label_file(self, image: str) -> Path:
         train_ids = self.ground_truth[image]
@@ -115,6 +144,8 @@ class CityscapesSemanticEvaluator(CityscapesSemSegEvaluator):
             by instance), ``IoU_sup`` and ``iIoU_sup`` (of the seven categories) as Detectron2's,
             ``mACC`` and ``pACC``, and ``IoU-<class>``, ``iIoU-<class>`` and ``ACC-<class>``.
         """
+        if self.output_dir:
+            self._records.write(self.output_dir, self.dataset_name)
         gathered = comm.gather((self._confusion, self._instances))
         if not comm.is_main_process():
             return None

@@ -1,28 +1,22 @@
 """Coloured overlays of the images that a model segments worst and best."""
 
 import heapq
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from detectron2.data import MetadataCatalog
 from detectron2.data.detection_utils import read_image
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from projects_ext.data.labels import IGNORE_LABEL, read_label_map
-from projects_ext.data.palette import distinct_colours
 
-from .semantic import class_names, ground_truth_files
-
-MIN_WIDTH, MAX_WIDTH = 320, 800
-"""Of each of the three parts of a picture, in pixels."""
-GAP, LINE = 8, 20
-_FRAME = "white"
+from .label_maps import label_map
+from .panels import legend_of, overlay, side_by_side
+from .semantic import class_colours, class_names, ground_truth_files
 
 
 @dataclass(order=True)
@@ -53,8 +47,7 @@ class SemanticPictures(DatasetEvaluator):
         self.folder = Path(output_dir) / "pictures"
         self.count, self.opacity = count, opacity
         self.classes = class_names(dataset_name)
-        colours = MetadataCatalog.get(dataset_name).get("stuff_colors")
-        self.colours = np.array(colours or distinct_colours(self.classes), dtype=np.uint8)
+        self.colours = class_colours(dataset_name)
         self.ground_truth = ground_truth_files(dataset_name) if count else {}
 
     def reset(self) -> None:
@@ -73,7 +66,7 @@ class SemanticPictures(DatasetEvaluator):
             return
         for given, output in zip(inputs, outputs, strict=True):
             name = given["file_name"]
-            prediction = output["sem_seg"].argmax(dim=0).cpu().numpy().astype(np.uint8)
+            prediction = label_map(output["sem_seg"])
             score = image_score(prediction, read_label_map(self.ground_truth[name]))
             if score is not None:
                 found = Candidate(score, name, prediction)
@@ -109,33 +102,13 @@ class SemanticPictures(DatasetEvaluator):
     def _draw(self, found: Candidate) -> Image.Image:
         image = read_image(found.file_name, format="RGB")
         truth = read_label_map(self.ground_truth[found.file_name])
-        parts = [
-            _resized(part)
-            for part in (
-                image,
-                overlay(image, truth, self.colours, self.opacity),
-                overlay(image, found.prediction, self.colours, self.opacity),
-            )
-        ]
-        width, height = parts[0].size
-        values = np.union1d(truth, found.prediction)
-        shown = [int(value) for value in values if value < len(self.classes)]
-        legend = [(self.classes[value], tuple(self.colours[value].tolist())) for value in shown]
-        rows = _legend_rows(legend, 3 * width + 2 * GAP)
-        canvas = Image.new("RGB", (3 * width + 2 * GAP, height + LINE * (1 + len(rows))), _FRAME)
-        for index, part in enumerate(parts):
-            canvas.paste(part, (index * (width + GAP), LINE))
-        pen, font = ImageDraw.Draw(canvas), ImageFont.load_default()
         title = f"mIoU {found.score:.2f}   {Path(found.file_name).name}"
-        headings = (textwrap.shorten(title, width // 6), "ground truth", "prediction")
-        for index, heading in enumerate(headings):
-            pen.text((index * (width + GAP) + 4, 4), heading, fill="black", font=font)
-        for line, row in enumerate(rows):
-            top = LINE + height + line * LINE
-            for left, name, colour in row:
-                pen.rectangle((left, top + 4, left + 12, top + 16), fill=colour, outline="black")
-                pen.text((left + 18, top + 4), name, fill="black", font=font)
-        return canvas
+        parts = [
+            (title, image),
+            ("ground truth", overlay(image, truth, self.colours, self.opacity)),
+            ("prediction", overlay(image, found.prediction, self.colours, self.opacity)),
+        ]
+        return side_by_side(parts, legend_of([truth, found.prediction], self.classes, self.colours))
 
 
 def _rank(found: Candidate) -> tuple[float, str]:
@@ -153,44 +126,3 @@ def image_score(prediction: np.ndarray, truth: np.ndarray) -> float | None:
     union = in_truth + np.bincount(predicted, minlength=256) - agreeing
     present = in_truth > 0
     return float(100 * (agreeing[present] / union[present]).mean())
-
-
-def overlay(
-    image: np.ndarray, labels: np.ndarray, colours: np.ndarray, opacity: float
-) -> np.ndarray:
-    """Colours over an image.
-
-    Args:
-        image: (H, W, 3) uint8.
-        labels: (H, W); values without a colour, such as 255, are shown dark.
-        colours: (classes, 3) uint8.
-        opacity: 0 to 1.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
-    table = np.zeros((256, 3), dtype=np.float32)
-    table[: len(colours)] = colours
-    mixed = (1 - opacity) * image + opacity * table[labels]
-    return mixed.round().astype(np.uint8)
-
-
-def _resized(image: np.ndarray) -> Image.Image:
-    height, width = image.shape[:2]
-    new_width = min(max(width, MIN_WIDTH), MAX_WIDTH)
-    size = new_width, max(1, round(height * new_width / width))
-    return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-
-
-def _legend_rows(legend: Sequence[tuple[str, Any]], width: int) -> list[list[tuple[int, str, Any]]]:
-    """Left edge, name and colour of each entry, broken into lines."""
-    rows: list[list[tuple[int, str, Any]]] = [[]]
-    left = 4
-    for name, colour in legend:
-        needed = 34 + 7 * len(name)
-        if left + needed > width and rows[-1]:
-            rows.append([])
-            left = 4
-        rows[-1].append((left, name, colour))
-        left += needed
-    return rows

@@ -50,7 +50,9 @@ dataloader = dict(
         num_workers=4,
     ),
     evaluator=[
-        L(CityscapesSemanticEvaluator)(dataset_name="${dataloader.test.dataset.names}"),
+        L(CityscapesSemanticEvaluator)(
+            dataset_name="${dataloader.test.dataset.names}", output_dir="${train.output_dir}"
+        ),
         # The worst and the best so many images, as pictures; 0 for none.
         L(SemanticPictures)(
             dataset_name="${dataloader.test.dataset.names}",

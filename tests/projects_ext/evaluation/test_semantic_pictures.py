@@ -12,7 +12,8 @@ from PIL import Image
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from projects_ext.evaluation import SemanticPictures
-from projects_ext.evaluation.semantic_pictures import image_score, overlay
+from projects_ext.evaluation.panels import overlay
+from projects_ext.evaluation.semantic_pictures import image_score
 
 from .conftest import CLASSES, logits, semantic_records, spoiled
 
