@@ -168,8 +168,8 @@ def detection_page(
 def _class_plot(analysis: Analysis) -> Markup | None:
     """The AP of the worst classes; None if there is but one."""
     values = np.array([one.AP for one in analysis.by_class])
-    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
-    order = [int(k) for k in order[:MOST_BARS] if np.isfinite(values[k])]
+    rising = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+    order = [int(k) for k in rising[:MOST_BARS] if np.isfinite(values[k])]
     if len(order) < 2:
         return None
     names = [analysis.classes[k] for k in order]
