@@ -62,7 +62,7 @@ def test_training_leaves_what_users_of_default_trainer_expect(trained: Path) -> 
 def test_a_report_shows_the_run(trained: Path) -> None:
     page = (trained / "report.html").read_text()
     assert trained.name in page
-    assert "total_loss" in page
+    assert "Total loss" in page
     assert json.loads((trained / "evaluation.json").read_text())["checkpoint"]["sha256"] in page
     assert "different evaluations" not in page
     assert str(trained / "coco_instances_results.json") in page

@@ -138,7 +138,6 @@ def test_a_class_is_chosen_from_its_row(opened: Any) -> None:
 
 def test_an_image_is_enlarged_and_left_by_keys(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
-
     from selenium.webdriver.support.wait import WebDriverWait
 
     first, second = cards(opened, "worst")[:2]
