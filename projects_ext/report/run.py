@@ -107,10 +107,16 @@ class _WithNames(yaml.SafeLoader):
     """Reads saved LazyConfigs, too: functions and classes as their names, tuples as lists."""
 
 
-_WithNames.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, name, node: name)
-_WithNames.add_constructor(
-    "tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node)
-)
+def _name(loader: Any, name: str, node: Any) -> str:
+    return name
+
+
+def _list(loader: Any, node: Any) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+_WithNames.add_multi_constructor("tag:yaml.org,2002:python/name:", _name)
+_WithNames.add_constructor("tag:yaml.org,2002:python/tuple", _list)
 
 
 @lru_cache(maxsize=2)
