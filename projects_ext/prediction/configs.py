@@ -66,12 +66,14 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
 
     Args:
         config: the path of a LazyConfig or YAML file, the name of a config in the zoo, or a
-            loaded config.
+            loaded config; what this function has returned, it returns again.
         opts: overrides as ``train_net.py`` takes them.
 
     Raises:
         UserError: there is no such config, or it cannot be read or changed so.
     """
+    if isinstance(config, Source):
+        return config
     if isinstance(config, DictConfig):
         cfg: Config = change_lazy(deepcopy(config), opts)
         return Source(cfg, "the config", given=given_keys(opts, lazy=True))

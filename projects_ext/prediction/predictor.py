@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from detectron2.data.catalog import Metadata
-from detectron2.modeling import SemanticSegmentor
 from detectron2.structures import Instances
 from projects_ext.engine.base import RunTrainer
 from projects_ext.engine.config_files import Config
@@ -21,6 +20,7 @@ from projects_ext.semantic.segmentor import MULTI_SCALE_KEY
 
 from .classes import builtin, describe, numbered, require_count
 from .configs import counts_classes_in_data, device_for, find_config, on_device, with_class_count
+from .kinds import kind_of_class
 from .preparation import ArrayFormat, ImageLike, Preparation, evaluation_mapper
 from .thresholds import ScoreThreshold, require_threshold
 from .weights import classes_in, find_weights
@@ -91,7 +91,7 @@ class Predictor:
         trainer = trainer_for(cfg)
         self.model = trainer.build_model(cfg).eval()
         self.device = torch.device(name)
-        self.kind = "semantic" if isinstance(self.model, SemanticSegmentor) else "instances"
+        self.kind = kind_of_class(type(self.model))
         self.class_names, self.metadata = self._load(cfg, settings, trainer)
         watch_channels(self.model)
         self._threshold = ScoreThreshold(self.model)

@@ -85,6 +85,17 @@ def test_what_is_not_there(tree: Path, word: str, sentence: str) -> None:
         find_inputs([word])
 
 
+def test_all_that_is_not_there_is_named(tree: Path) -> None:
+    (tree / "empty").mkdir()
+    words = ["n0.jpg", "a/x.jpg", "*.gif", *(f"n{index}.jpg" for index in range(1, 8)), "empty"]
+    with pytest.raises(MissingFileError) as error:
+        find_inputs(words, videos=["none.mp4", "a/clip.mp4"])
+    assert str(error.value) == (
+        "there is no file or folder n0.jpg, n1.jpg, n2.jpg, n3.jpg, n4.jpg and 4 more; no image or "
+        "video matches *.gif; there is no image or video in the folder empty: correct --input"
+    )
+
+
 def test_paths_of_the_outputs(tree: Path) -> None:
     inputs = find_inputs(["a"], cameras=[0])
     paths = picture_paths(inputs, Path("out"))

@@ -19,6 +19,7 @@ from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
 from projects_ext.prediction import weights as weights_module
 from projects_ext.prediction.configs import find_config
+from projects_ext.prediction.kinds import kind_of
 from projects_ext.prediction.thresholds import ScoreThreshold
 from projects_ext.prediction.weights import find_weights
 from projects_ext.zoo import config_file, get_config
@@ -115,6 +116,24 @@ def test_a_part_without_weights_is_refused(random_weights: str) -> None:
 def test_what_cannot_be(keys: dict[str, Any], sentence: str, random_weights: str) -> None:
     with pytest.raises(UserError, match=sentence):
         projects_ext.Predictor(config_path("mask"), random_weights, **keys)
+
+
+def test_what_a_config_predicts_is_known_before_its_model_is_built() -> None:
+    assert kind_of(get_config("condinst/condinst_shapes")) == "instances"
+    assert kind_of(get_config(SEMANTIC.removesuffix(".py"))) == "semantic"
+    cfg = load_config(YAML, [], read_data=False).clone()
+    cfg.defrost()
+    assert kind_of(cfg) == "instances"
+    for name, kind in (("Segmentor", "semantic"), ("CondInst", "instances"), ("none", None)):
+        cfg.MODEL.META_ARCHITECTURE = name
+        assert kind_of(cfg) == kind
+    function = OmegaConf.create({"model": {"_target_": "projects_ext.zoo.get_config"}})
+    for config in (
+        function,
+        OmegaConf.create({"model": {"_target_": "no.such"}}),
+        OmegaConf.create(),
+    ):
+        assert kind_of(config) is None
 
 
 def test_a_threshold_of_scores_is_nothing_for_label_maps(shapes: Path, tmp_path: Path) -> None:
