@@ -71,8 +71,8 @@ def _add_model(parser: ArgumentParser) -> None:
     model.add_argument(
         "--config-file",
         metavar="CONFIG",
-        help="a LazyConfig (.py), a YAML config, the config.yaml of a run, or a name of the zoo "
-        "(`python -m projects_ext.zoo` lists them); not needed for an exported model",
+        help="a LazyConfig (.py), a YAML config, the config.yaml or the folder of a run, or a name "
+        "of the zoo (`python -m projects_ext.zoo` lists them); not needed for an exported model",
     )
     model.add_argument(
         "--weights",

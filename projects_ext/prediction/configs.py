@@ -65,8 +65,8 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
     """Load a config of any kind; no data are read.
 
     Args:
-        config: the path of a LazyConfig or YAML file, the name of a config in the zoo, or a
-            loaded config; what this function has returned, it returns again.
+        config: the path of a LazyConfig or YAML file, the folder of a run, the name of a config in
+            the zoo, or a loaded config; what this function has returned, it returns again.
         opts: overrides as ``train_net.py`` takes them.
 
     Raises:
@@ -93,7 +93,9 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
 
 
 def _path(config: str) -> str:
-    """The path of a config file, given that or its name in the zoo."""
+    """The path of a config file, given that, its name in the zoo, or the folder of a run."""
+    if (Path(config) / RUN_FILE).is_file():
+        return str(Path(config) / RUN_FILE)
     name = config.removeprefix("configs/").removesuffix(".py")
     is_name = not config.endswith(_FILES) or (
         not PathManager.isfile(config) and name in config_names()

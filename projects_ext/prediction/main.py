@@ -220,8 +220,10 @@ def _outputs(
 
 
 def _summary(prediction: Prediction, output: Path) -> str:
-    objects = f", {prediction.objects} objects" if prediction.objects else ""
-    return f"{prediction.done} images or frames{objects}: {output}"
+    count = prediction.objects
+    objects = f", {count} object{'s' if count > 1 else ''}" if count else ""
+    what = "image or frame" if prediction.done == 1 else "images or frames"
+    return f"{prediction.done} {what}{objects}: {output}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

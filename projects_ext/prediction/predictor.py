@@ -63,8 +63,8 @@ class Predictor:
         """
         Args:
             config: the path of a LazyConfig (``.py``), of a YAML config of Detectron2 or of a
-                run's ``config.yaml``; the name of a config in the zoo; or a loaded config, which
-                is not changed.
+                run's ``config.yaml`` or folder; the name of a config in the zoo; or a loaded
+                config, which is not changed.
             weights: the path or address of a file of any family that ``train.init_checkpoint``
                 takes, the folder of a run, or the name of a published experiment. None: for a
                 config of the zoo its published weights, for a run's ``config.yaml`` the newest
