@@ -55,6 +55,23 @@ class Source:
     experiment: Experiment | None = None
     given: frozenset[str] = frozenset()
 
+    def require_effect(self, weights: Any, device: Any) -> None:
+        """Refuse overrides that something else decides.
+
+        Args:
+            weights: None: an override may name them.
+            device: None: an override may.
+
+        Raises:
+            UserError: with the override's key.
+        """
+        for keys, value, what in ((_WEIGHTS, weights, "weights"), (_DEVICE, device, "device")):
+            idle = self.given & keys
+            if value is not None and idle:
+                raise UserError(
+                    f"{min(idle)} has no effect beside the {what} {value}: leave one of them out"
+                )
+
     @property
     def names_weights(self) -> bool:
         """Whether an override says which weights to take."""

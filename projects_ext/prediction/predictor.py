@@ -12,6 +12,7 @@ from projects_ext.engine.base import RunTrainer
 from projects_ext.engine.config_files import Config
 from projects_ext.engine.devices import require_device
 from projects_ext.engine.evaluated_weights import load_for_evaluation
+from projects_ext.engine.idle_keys import say_idle_in_prediction
 from projects_ext.engine.main import trainer_for
 from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
@@ -80,6 +81,7 @@ class Predictor:
                 give a value to each parameter of the model.
         """
         source = find_config(config, opts)
+        source.require_effect(weights, device)
         name = device_for(source, device)
         require_device(name)
         cfg = on_device(source.cfg, name)
@@ -97,6 +99,7 @@ class Predictor:
         self._threshold = ScoreThreshold(self.model)
         self.confidence_threshold = confidence_threshold
         self._preparation = Preparation(evaluation_mapper(cfg), array_format)
+        say_idle_in_prediction(source.cfg, source.given)
 
     def _load(
         self, cfg: Config, settings: Settings, trainer: type[RunTrainer]

@@ -63,6 +63,20 @@ def test_weights_of_the_zoo_by_name_and_by_file(
     assert weights_for(NAME, opts=(key,)) == "mine.pth"
 
 
+def test_overrides_of_yaml_without_effect_are_named(
+    tmp_path: Path, project_log: pytest.LogCaptureFixture
+) -> None:
+    cfg = load_config(YAML, [], read_data=False).clone()
+    cfg.defrost()
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 5
+    content = {"model": build_model(cfg).state_dict(), "classes": list("abcde")}
+    torch.save(content, tmp_path / "model.pth")
+    opts = ["SOLVER.BASE_LR", "0.1", "MODEL.ROI_HEADS.NMS_THRESH_TEST", "0.4", "SEED", "3"]
+    projects_ext.Predictor(YAML, tmp_path / "model.pth", "cpu", opts=opts)
+    (warning,) = [x.getMessage() for x in project_log.records if "no effect" in x.getMessage()]
+    assert warning == "SEED, SOLVER.BASE_LR have no effect in prediction"
+
+
 def test_a_run_a_folder_and_a_config(tmp_path: Path, random_weights: str) -> None:
     assert weights_for("quickstart/mask_rcnn_shapes", tmp_path) == random_weights
     LazyConfig.save(get_config("quickstart/mask_rcnn_shapes"), str(tmp_path / "config.yaml"))
@@ -155,8 +169,36 @@ def test_the_average_is_taken_as_in_an_evaluation(random_weights: str) -> None:
 
 
 def test_a_config_of_mixed_precision_on_a_gpu_predicts_on_the_cpu(random_weights: str) -> None:
-    opts = ["train.amp.enabled=True", "train.device=cuda"]
-    assert projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts).class_names
+    cfg = get_config("quickstart/mask_rcnn_shapes")
+    cfg.train.amp.enabled, cfg.train.device = True, "cuda"
+    assert projects_ext.Predictor(cfg, random_weights, "cpu").class_names
+
+
+def test_overrides_without_effect_are_named(
+    random_weights: str, project_log: pytest.LogCaptureFixture
+) -> None:
+    names = "train.classes=[disc,box,triangle,star,cross]"
+    idle = ["optimizer.lr=0.1", "train.output_dir=x", "dataloader.evaluator=null"]
+    opts = [names, "model.proposal_generator.nms_thresh=0.6", *idle]
+    projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts)
+    (warning,) = [x.getMessage() for x in project_log.records if "no effect" in x.getMessage()]
+    keys = "dataloader.evaluator, optimizer.lr, train.output_dir"
+    assert warning == f"{keys} have no effect in prediction"
+
+
+@pytest.mark.parametrize(
+    ("opts", "sentence"),
+    [
+        (
+            ["train.init_checkpoint=a.pth"],
+            r"train\.init_checkpoint has no effect beside the weights",
+        ),
+        (["train.device=cuda"], r"train\.device has no effect beside the device cpu: leave one"),
+    ],
+)
+def test_the_same_said_twice(opts: list[str], sentence: str, random_weights: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts)
 
 
 @pytest.mark.parametrize(
