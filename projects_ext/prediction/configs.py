@@ -91,6 +91,10 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
     """
     if isinstance(config, Source):
         return config
+    if not isinstance(opts, list | tuple) or not all(isinstance(word, str) for word in opts):
+        raise UserError(
+            f"opts is {opts!r}: give a list of overrides, such as ['model.backbone.freeze_at=0']"
+        )
     if isinstance(config, DictConfig):
         cfg: Config = change_lazy(deepcopy(config), opts)
         return Source(cfg, "the config", given=given_keys(opts, lazy=True))

@@ -137,8 +137,9 @@ class Predictor:
         """Predict on one image or on several.
 
         Args:
-            images: a path, a PIL image, or an array of uint8 (H, W, 3) in ``array_format`` or
-                (H, W) in grey; or a list of these, of any sizes.
+            images: a path (of animations the first frame is read), a PIL image, or an array of
+                uint8 (H, W, 3) in ``array_format`` or (H, W) in grey; or a list of these, of any
+                sizes.
 
         Returns:
             for an image, Detectron2's ``Instances`` on the CPU with ``pred_boxes``, ``scores``,

@@ -115,8 +115,11 @@ def test_paths_of_the_outputs(tree: Path) -> None:
         (["c/x.jpg"], "c/x.jpg", "overwrite the input"),
         (["a/clip.mp4"], "a/clip.mp4", "overwrite the input"),
         (["a"], "all.png", "one file, but there are 4 inputs"),
-        (["c/x.jpg"], "x.mp4", "give such a name or a folder"),
-        (["a/clip.mp4"], "x.png", "give such a name or a folder"),
+        (["c/x.jpg"], "x.mp4", "for the annotated image a file that ends in .jpeg or .jpg or .png"),
+        (["c/x.jpg"], "x.bmp", "x.bmp: give a folder, or for"),
+        (["c/x.jpg"], "x.csv", "x.csv: give a folder, or for"),
+        (["a/clip.mp4"], "x.png", "for the annotated video a file that ends in .mp4"),
+        (["a/clip.mp4"], "x.avi", "x.avi: give a folder, or for"),
     ],
 )
 def test_outputs_that_cannot_be(tree: Path, words: list[str], output: str, sentence: str) -> None:

@@ -124,6 +124,8 @@ def test_a_part_without_weights_is_refused(random_weights: str) -> None:
         ({"opts": ["model.nonsense=1"]}, r"the config has no key model\.nonsense"),
         ({"opts": ["train.ema.decay=0.5"]}, r"has no effect while train\.ema\.enabled"),
         ({"confidence_threshold": 1.5}, r"confidence_threshold is 1\.5: give a number from 0 to 1"),
+        ({"opts": "train.seed=3"}, r"opts is 'train\.seed=3': give a list of overrides"),
+        ({"opts": [3]}, r"opts is \[3\]: give a list"),
         ({"array_format": "RGBA"}, r"array_format is 'RGBA': it is BGR or RGB"),
     ],
 )
