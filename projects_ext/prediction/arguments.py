@@ -22,7 +22,7 @@ examples:
 
 what is written into the output folder:
   images      NAME.jpg or .png, the image with what was found; of a video or a camera NAME.mp4
-              (codec mp4v, frames per second of the original)
+              (codec mp4v, frames per second of the original, no sound)
   coco        coco_instances_results.json (masks as run lengths) and coco_images.json (the images,
               with frame_index for those of a video, and the classes, numbered from 1)
   csv         predictions.csv: file, frame, class, score, x0, y0, x1, y1, mask_area (pixels)

@@ -139,7 +139,7 @@ def _require_usable(unusable: Sequence[UnusableInputError]) -> None:
         for error in unusable:
             names.setdefault(error.problem, []).append(error.name)
         problems = (problem.format(listed(these)) for problem, these in names.items())
-        raise MissingFileError(f"{'; '.join(problems)}: correct --input")
+        raise MissingFileError(f"{'; '.join(problems)}: correct these")
 
 
 def listed(names: Sequence[str]) -> str:
@@ -178,7 +178,7 @@ def _files(word: str, output: Path | None) -> list[tuple[Path, PurePath]]:
 
 def _require_file(path: Path) -> None:
     if not path.exists():
-        raise UnusableInputError("there is no file or folder {}", path, "correct --input")
+        raise UnusableInputError("there is no file or folder {}", path, "correct the path")
     if not path.is_file():
         raise UnusableInputError("{} is no file", path, "give an image, a video or a folder")
 

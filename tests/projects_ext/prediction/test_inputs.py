@@ -92,7 +92,7 @@ def test_all_that_is_not_there_is_named(tree: Path) -> None:
         find_inputs(words, videos=["none.mp4", "a/clip.mp4"])
     assert str(error.value) == (
         "there is no file or folder n0.jpg, n1.jpg, n2.jpg, n3.jpg, n4.jpg and 4 more; no image or "
-        "video matches *.gif; there is no image or video in the folder empty: correct --input"
+        "video matches *.gif; there is no image or video in the folder empty: correct these"
     )
 
 
