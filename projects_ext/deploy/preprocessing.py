@@ -10,7 +10,7 @@ from detectron2.data import transforms as T
 from projects_ext.data.opencv_resize import OpenCVResizeShortestEdge
 from projects_ext.errors import UserError
 
-from .resizing import not_resized, resize_as_opencv, resize_as_pillow, shortest_edge_size
+from .resizing import as_size, not_resized, resize_as_opencv, resize_as_pillow, shortest_edge_size
 
 BILINEAR = 2
 """Pillow's number for it."""
@@ -75,25 +75,11 @@ class Preprocessing(nn.Module):
     def _padded(self, edge: Tensor) -> Tensor:
         """The positions along an edge and its padding."""
         count = torch.div(edge + (self.divisibility - 1), self.divisibility, rounding_mode="floor")
-        return torch.arange(self.divisibility * _as_size(count))
+        return torch.arange(self.divisibility * as_size(count))
 
 
 def _edge(length: Any) -> Tensor:
     return torch.scalar_tensor(length, dtype=torch.int64)
-
-
-def _as_size(count: Tensor) -> Any:
-    """A number of positions that depends on the image, as an exporter takes it.
-
-    It is a symbol of its own for the exporter, so that sides are plain multiples of it.
-    """
-    if torch.jit.is_tracing():
-        return count
-    number = count.item()
-    if not isinstance(number, int):
-        torch._check(number >= 1)
-        torch._check(number <= 2**16)
-    return number
 
 
 def _resize_of(augmentations: Sequence[Any]) -> tuple[Any, tuple[int, int] | None]:

@@ -5,9 +5,12 @@ H' x W' pixels, zeros beside it. H, W, h and w are tensors of one integer, so th
 serves all sizes. Numbers are kept where 32 bits hold them exactly: some runtimes have no more.
 """
 
+import functools
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 HALF_BITS = 11
@@ -15,6 +18,20 @@ HALF_BITS = 11
 
 _FINE = 2**HALF_BITS
 _ONE = 2048  # OpenCV's weight of 1
+
+
+def as_size(count: Tensor) -> Any:
+    """A number of positions that depends on the image, as an exporter takes it.
+
+    It is a symbol of its own for the exporter, so that sides are plain multiples of it.
+    """
+    if torch.jit.is_tracing():
+        return count
+    number = count.item()
+    if not isinstance(number, int):
+        torch._check(number >= 1)
+        torch._check(number <= 2**16)
+    return number
 
 
 def double(x: Tensor) -> Tensor:
@@ -103,10 +120,10 @@ def weighted(weights: Tensor, lines: Tensor) -> Tensor:
 
 
 def resize_as_pillow(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor:
-    """Resize (C, H, W) float32 to (C, H', W'), columns first, as Pillow does.
+    """Resize (C, H, W) float32 to (C, H', W'), in the order that the installed Pillow takes.
 
-    Newer versions of Pillow shrink rows first where an image is at least twice as high as wide;
-    the results then differ by one level in some pixels.
+    Pillow resizes columns first, and rounds in between. From version 13 on it shrinks rows first
+    where the height loses more than twice as many pixels as the width.
 
     Args:
         pixels: whole numbers, 0 to 255.
@@ -114,7 +131,21 @@ def resize_as_pillow(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor
         new: the tensors (h, w).
         new_at: the rows (H',) and columns (W',) of the output.
     """
-    for axis in (1, 0):
+    if not pillow_shrinks_rows_first():
+        return _in_order(pixels, (1, 0), size, new, new_at)
+    lost = size[0] - new[0]
+    rows_first = (lost > 0) & (lost > 2 * (size[1] - new[1]))
+    # A program has no branches: of what is in vain, one line goes through the first step.
+    rows = torch.arange(as_size(torch.where(rows_first, 1, size[0])))
+    columns = torch.arange(as_size(torch.where(rows_first, size[1], 1)))
+    usual = _in_order(pixels.index_select(1, rows), (1, 0), size, new, new_at)
+    other = _in_order(pixels.index_select(2, columns), (0, 1), size, new, new_at)
+    return torch.where(rows_first, other, usual)
+
+
+def _in_order(pixels: Tensor, axes: tuple[int, int], size: Any, new: Any, new_at: Any) -> Tensor:
+    """Resize along one axis (0: rows, 1: columns), then along the other."""
+    for axis in axes:
         old_at = torch.arange(pixels.shape[1 + axis])
         weights = pillow_weights(size[axis], new[axis], old_at, new_at[axis])
         if axis == 1:
@@ -122,6 +153,17 @@ def resize_as_pillow(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor
         else:
             pixels = weighted(weights, pixels)
     return pixels
+
+
+@functools.cache
+def pillow_shrinks_rows_first() -> bool:
+    """Whether the installed Pillow does so where that is faster: tried, not looked up."""
+    stripes = np.arange(64 * 4).reshape(64, 4) * 37 % 256
+    image = Image.fromarray(stripes.astype(np.uint8))
+    rows_first = image.resize((4, 13), Image.Resampling.BILINEAR).resize(
+        (3, 13), Image.Resampling.BILINEAR
+    )
+    return image.resize((3, 13), Image.Resampling.BILINEAR).tobytes() == rows_first.tobytes()
 
 
 def resize_as_opencv(pixels: Tensor, size: Any, new: Any, new_at: Any) -> Tensor:

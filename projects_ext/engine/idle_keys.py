@@ -39,6 +39,15 @@ EVALUATED_YAML = (
 TRAINING_YAML = ("SOLVER", "TEST.EVAL_PERIOD", "TEST.BEST_METRIC", "TEST.BEST_METRIC_MODE")
 """What an evaluation reads of a YAML config unnoticed; what it reads only to check its value."""
 
+OF_A_RUN = (
+    *("dataloader.evaluator", "train.output_dir", "train.seed"),
+    *("dataloader.test.num_workers", "dataloader.test.batch_size"),
+    *("OUTPUT_DIR", "SEED", "TEST.PICTURES", "TEST.EXPECTED_RESULTS", "DATALOADER.NUM_WORKERS"),
+)
+"""What an evaluation reads of either kind of config, but prediction does not."""
+PREDICTED = ("train.classes",)
+"""What prediction reads, but an evaluation does not: there the data set names them."""
+
 ALLOWANCES = {
     False: ("train.allow_missing_weights", "train.allow_other_classes"),
     True: ("MODEL.ALLOW_MISSING_WEIGHTS", "MODEL.ALLOW_OTHER_CLASSES"),
@@ -110,6 +119,23 @@ def say_idle_in_evaluation(
     if WEIGHTS[of_yaml] in given and settings.init_checkpoint != checkpoint:
         idle.append(f"{WEIGHTS[of_yaml]} ({checkpoint} is evaluated)")
     _say("under --eval-only", idle)
+
+
+def say_idle_in_prediction(cfg: Config, keys: Iterable[str]) -> None:
+    """Name the overrides that prediction did not read.
+
+    Args:
+        cfg: as loaded; a YAML config knows afterwards what has been read of it.
+        keys: that the overrides set.
+    """
+    if isinstance(cfg, CfgNode):
+        given = sorted(keys)
+        idle = _idle_yaml_keys(cfg, given)
+    else:
+        given = sorted({full for key in keys for full in _leaves_below(cfg, key)})
+        idle = idle_lazy_keys(cfg, given)
+    idle = [key for key in idle if not _below(key, PREDICTED)]
+    _say("in prediction", sorted({*idle, *(key for key in given if _below(key, OF_A_RUN))}))
 
 
 def idle_lazy_keys(cfg: DictConfig, given: Sequence[str]) -> list[str]:

@@ -3,7 +3,10 @@
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
+from projects_ext.errors import UserError
+
 SAVES = ("images", "coco", "csv", "label-maps")
+_OF_OBJECTS, _OF_LABELS = {"coco", "csv"}, {"label-maps"}
 DEFAULT_OUTPUT, DEFAULT_THRESHOLD, DEFAULT_OVERLAP = "predictions", 0.5, 0.2
 
 EPILOG = """\
@@ -19,7 +22,7 @@ examples:
 
 what is written into the output folder:
   images      NAME.jpg or .png, the image with what was found; of a video or a camera NAME.mp4
-              (codec mp4v, frames per second of the original)
+              (codec mp4v, frames per second of the original, no sound)
   coco        coco_instances_results.json (masks as run lengths) and coco_images.json (the images,
               with frame_index for those of a video, and the classes, numbered from 1)
   csv         predictions.csv: file, frame, class, score, x0, y0, x1, y1, mask_area (pixels)
@@ -68,8 +71,8 @@ def _add_model(parser: ArgumentParser) -> None:
     model.add_argument(
         "--config-file",
         metavar="CONFIG",
-        help="a LazyConfig (.py), a YAML config, the config.yaml of a run, or a name of the zoo "
-        "(`python -m projects_ext.zoo` lists them); not needed for an exported model",
+        help="a LazyConfig (.py), a YAML config, the config.yaml or the folder of a run, or a name "
+        "of the zoo (`python -m projects_ext.zoo` lists them); not needed for an exported model",
     )
     model.add_argument(
         "--weights",
@@ -113,7 +116,7 @@ def _add_inputs(parser: ArgumentParser) -> None:
     )
     inputs.add_argument(
         "--video-input", metavar="FILE", action="append", default=[],
-        help="a video, whatever its name ends in",
+        help="a video, whatever its name ends in; of an animated GIF or PNG all frames",
     )  # fmt: skip
     inputs.add_argument(
         "--webcam", metavar="N", type=int, nargs="?", const=0, action="append",
@@ -156,4 +159,28 @@ def parse_arguments(words: Sequence[str] | None = None) -> Namespace:
         parser.error(f"--batch-size {arguments.batch_size}: give at least 1")
     if arguments.tile is None and (arguments.overlap is not None or arguments.tiles_only):
         parser.error("--overlap and --tiles-only belong to --tile SIZE: add it")
+    if arguments.overlap is None:
+        arguments.overlap = DEFAULT_OVERLAP
     return arguments
+
+
+def require_outputs_for(kind: str, arguments: Namespace) -> None:
+    """Refuse outputs that this kind of model does not have.
+
+    Args:
+        kind: "instances" or "semantic".
+        arguments: of the command line.
+
+    Raises:
+        UserError: one of ``--save``, or an option of tiles.
+    """
+    semantic = kind == "semantic"
+    wrong = set(arguments.save) & (_OF_OBJECTS if semantic else _OF_LABELS)
+    if wrong:
+        other = "images label-maps" if semantic else "images coco csv"
+        what = "a label map, no objects" if semantic else "objects, no label map"
+        raise UserError(
+            f"--save {' '.join(sorted(wrong))}: this model predicts {what}; there are {other}"
+        )
+    if semantic and arguments.tiles_only:
+        raise UserError("--tiles-only: label maps are made of tiles only; leave it out")

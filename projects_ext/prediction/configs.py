@@ -55,6 +55,23 @@ class Source:
     experiment: Experiment | None = None
     given: frozenset[str] = frozenset()
 
+    def require_effect(self, weights: Any, device: Any) -> None:
+        """Refuse overrides that something else decides.
+
+        Args:
+            weights: None: an override may name them.
+            device: None: an override may.
+
+        Raises:
+            UserError: with the override's key.
+        """
+        for keys, value, what in ((_WEIGHTS, weights, "weights"), (_DEVICE, device, "device")):
+            idle = self.given & keys
+            if value is not None and idle:
+                raise UserError(
+                    f"{min(idle)} has no effect beside the {what} {value}: leave one of them out"
+                )
+
     @property
     def names_weights(self) -> bool:
         """Whether an override says which weights to take."""
@@ -65,13 +82,19 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
     """Load a config of any kind; no data are read.
 
     Args:
-        config: the path of a LazyConfig or YAML file, the name of a config in the zoo, or a
-            loaded config.
+        config: the path of a LazyConfig or YAML file, the folder of a run, the name of a config in
+            the zoo, or a loaded config; what this function has returned, it returns again.
         opts: overrides as ``train_net.py`` takes them.
 
     Raises:
         UserError: there is no such config, or it cannot be read or changed so.
     """
+    if isinstance(config, Source):
+        return config
+    if not isinstance(opts, list | tuple) or not all(isinstance(word, str) for word in opts):
+        raise UserError(
+            f"opts is {opts!r}: give a list of overrides, such as ['model.backbone.freeze_at=0']"
+        )
     if isinstance(config, DictConfig):
         cfg: Config = change_lazy(deepcopy(config), opts)
         return Source(cfg, "the config", given=given_keys(opts, lazy=True))
@@ -91,7 +114,9 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
 
 
 def _path(config: str) -> str:
-    """The path of a config file, given that or its name in the zoo."""
+    """The path of a config file, given that, its name in the zoo, or the folder of a run."""
+    if (Path(config) / RUN_FILE).is_file():
+        return str(Path(config) / RUN_FILE)
     name = config.removeprefix("configs/").removesuffix(".py")
     is_name = not config.endswith(_FILES) or (
         not PathManager.isfile(config) and name in config_names()

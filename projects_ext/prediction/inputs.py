@@ -37,6 +37,24 @@ WRITABLE = frozenset({".jpg", ".jpeg", ".png"})
 Kind = Literal["image", "video", "camera"]
 
 
+NAMED = 5
+"""How many of several inputs that are wrong in the same way are named."""
+
+
+class UnusableInputError(MissingFileError):
+    """A word of the command line that stands for nothing to predict on.
+
+    Args:
+        problem: what is wrong, with ``{}`` in place of the name.
+        name: the word, or a file that it stands for.
+        remedy: what to do.
+    """
+
+    def __init__(self, problem: str, name: object, remedy: str) -> None:
+        super().__init__(f"{problem.format(name)}: {remedy}")
+        self.problem, self.name = problem, str(name)
+
+
 @dataclass(frozen=True)
 class Input:
     """An image, a video or a camera.
@@ -76,19 +94,29 @@ def find_inputs(
         output: the folder of the outputs: a folder that contains it is searched without it.
 
     Raises:
-        UserError: something is not there, or there is nothing in it.
+        UserError: something is not there, or there is nothing in it; all of these are named.
     """
     found: dict[str, tuple[Kind, PurePath]] = {}
+    unusable: list[UnusableInputError] = []
     for word in words:
         if word.startswith("camera:"):
             cameras = [*cameras, camera_number(word)]
             continue
-        for path, name in _files(word, output):
+        try:
+            files = _files(word, output)
+        except UnusableInputError as error:
+            unusable.append(error)
+            continue
+        for path, name in files:
             kind: Kind = "video" if path.suffix.lower() in VIDEO_ENDINGS else "image"
             found.setdefault(str(path), (kind, name))
     for path in map(Path, videos):
-        _require_file(path)
+        try:
+            _require_file(path)
+        except UnusableInputError as error:
+            unusable.append(error)
         found[str(path)] = ("video", PurePath(path.name))
+    _require_usable(unusable)
     names = different_names(list(found), [name for _, name in found.values()])
     inputs = [
         Input(kind, path, name)
@@ -100,6 +128,24 @@ def find_inputs(
     if not inputs:
         raise UserError("there is nothing to predict on: add --input FILE_OR_FOLDER or --webcam")
     return inputs
+
+
+def _require_usable(unusable: Sequence[UnusableInputError]) -> None:
+    """Refuse to start without some of the inputs, in one sentence for all of them."""
+    if len(unusable) == 1:
+        raise unusable[0]
+    if unusable:
+        names: dict[str, list[str]] = {}
+        for error in unusable:
+            names.setdefault(error.problem, []).append(error.name)
+        problems = (problem.format(listed(these)) for problem, these in names.items())
+        raise MissingFileError(f"{'; '.join(problems)}: correct these")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of many, and the number of the others."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def camera_number(word: str) -> int:
@@ -126,15 +172,15 @@ def _files(word: str, output: Path | None) -> list[tuple[Path, PurePath]]:
     known = image_endings() | VIDEO_ENDINGS
     files = [x for x in matches if x.is_file() and x.suffix.lower() in known]
     if not files:
-        raise MissingFileError(f"no image or video matches {word}: correct the pattern")
+        raise UnusableInputError("no image or video matches {}", word, "correct the pattern")
     return [(x, PurePath(x.name)) for x in files]
 
 
 def _require_file(path: Path) -> None:
     if not path.exists():
-        raise MissingFileError(f"there is no file or folder {path}: correct --input")
+        raise UnusableInputError("there is no file or folder {}", path, "correct the path")
     if not path.is_file():
-        raise UserError(f"{path} is no file: give an image, a video or a folder")
+        raise UnusableInputError("{} is no file", path, "give an image, a video or a folder")
 
 
 def _in_folder(folder: Path, output: Path | None) -> list[tuple[Path, PurePath]]:
@@ -151,7 +197,9 @@ def _in_folder(folder: Path, output: Path | None) -> list[tuple[Path, PurePath]]
         files += [Path(parent) / x for x in sorted(names) if not x.startswith(".")]
     files = [path for path in files if path.suffix.lower() in known]
     if not files:
-        raise MissingFileError(f"there is no image or video in the folder {folder}: give another")
+        raise UnusableInputError(
+            "there is no image or video in the folder {}", folder, "give another"
+        )
     return [(path, PurePath(path.relative_to(folder))) for path in files]
 
 

@@ -13,18 +13,17 @@ from detectron2.utils.logger import setup_logger
 from projects_ext.engine.faults import StoppedError, one_sentence
 from projects_ext.errors import UserError
 
-from .arguments import DEFAULT_OVERLAP, parse_arguments
-from .inputs import Input, find_inputs
+from .arguments import parse_arguments, require_outputs_for
+from .frames import left_out
+from .inputs import Input, find_inputs, listed
 from .jobs import ImagesInTiles, Job, WholeImages
 from .models import class_colours, load_model
 from .objects import Objects
-from .outputs import CocoOutput, LabelMapOutput, Output, TableOutput, make_folder
+from .outputs import CocoOutput, LabelMapOutput, Output, TableOutput, make_folder, require_writable
 from .pictures import PictureOutput, is_file, picture_paths, require_no_input
 from .pipeline import Ahead, Behind, groups
-from .tiling import TiledPrediction
+from .tiling import TiledPrediction, require_tiles
 from .video import VideoReader, opencv
-
-_OF_OBJECTS, _OF_LABELS = {"coco", "csv"}, {"label-maps"}
 
 
 class Prediction:
@@ -52,6 +51,7 @@ class Prediction:
         self._network, self._outputs = network, outputs
         self._batch_size, self._fps = batch_size, fps
         self.failed: list[str] = []
+        self._with_more: dict[str, list[str]] = {}
         self.done = self.objects = 0
 
     def run(self, inputs: Sequence[Input]) -> None:
@@ -62,6 +62,11 @@ class Prediction:
         for one in inputs:
             if one.kind != "image":
                 self._video(one)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of images that were read, in a sentence each."""
+        return [note.format(listed(names)) for note, names in self._with_more.items()]
 
     def _video(self, source: Input) -> None:
         try:
@@ -82,7 +87,11 @@ class Prediction:
 
     def _images(self, inputs: Sequence[Input]) -> Iterator[Job]:
         for one in inputs:
-            yield from self._prepared(Job(one))
+            for job in self._prepared(Job(one)):
+                note = left_out(one.source)
+                if note:
+                    self._with_more.setdefault(note, []).append(one.source)
+                yield job
 
     def _frames(self, source: Input, reader: VideoReader) -> Iterator[Job]:
         try:
@@ -131,11 +140,14 @@ def run(arguments: Namespace) -> int:
     inputs = find_inputs(arguments.input, arguments.video_input, arguments.webcam, output)
     paths = picture_paths(inputs, output)
     _require_no_input(arguments.save, inputs, paths, output)
+    require_writable(_folder(output))
+    if arguments.tile is not None:
+        require_tiles(arguments.tile, arguments.overlap)
     if any(x.kind != "image" for x in inputs):
         opencv()
     setup_logger()
     model = load_model(arguments)
-    _require_outputs_for(model.kind, arguments)
+    require_outputs_for(model.kind, arguments)
     network = _network(model, arguments)
     fps: dict[str, float] = {}
     with ExitStack() as stack:
@@ -149,6 +161,8 @@ def run(arguments: Namespace) -> int:
             print(f"stopped: {_summary(prediction, output)}", file=sys.stderr)
             return stop.exit_code if isinstance(stop, StoppedError) else 130
     print(_summary(prediction, output))
+    for note in prediction.notes:
+        print(note, file=sys.stderr)
     for sentence in prediction.failed:
         print(f"error: {sentence}", file=sys.stderr)
     return 1 if prediction.failed else 0
@@ -173,12 +187,11 @@ def _folder(output: Path) -> Path:
 def _network(model: Any, arguments: Namespace) -> WholeImages | ImagesInTiles:
     if arguments.tile is None:
         return WholeImages(model)
-    overlap = DEFAULT_OVERLAP if arguments.overlap is None else arguments.overlap
     return ImagesInTiles(
         TiledPrediction(
             model,
             arguments.tile,
-            overlap,
+            arguments.overlap,
             batch_size=arguments.batch_size,
             reduced=not arguments.tiles_only,
             show=_show_tiles,
@@ -188,20 +201,6 @@ def _network(model: Any, arguments: Namespace) -> WholeImages | ImagesInTiles:
 
 def _show_tiles(tiles: Iterator[Any], count: int) -> Iterator[Any]:
     return iter(tqdm(tiles, "tiles", count, leave=False, unit="tile", file=sys.stderr))
-
-
-def _require_outputs_for(kind: str, arguments: Namespace) -> None:
-    """Refuse outputs that this kind of model does not have."""
-    semantic = kind == "semantic"
-    wrong = set(arguments.save) & (_OF_OBJECTS if semantic else _OF_LABELS)
-    if wrong:
-        other = "images label-maps" if semantic else "images coco csv"
-        what = "a label map, no objects" if semantic else "objects, no label map"
-        raise UserError(
-            f"--save {' '.join(sorted(wrong))}: this model predicts {what}; there are {other}"
-        )
-    if semantic and arguments.tiles_only:
-        raise UserError("--tiles-only: label maps are made of tiles only; leave it out")
 
 
 def _outputs(
@@ -221,8 +220,10 @@ def _outputs(
 
 
 def _summary(prediction: Prediction, output: Path) -> str:
-    objects = f", {prediction.objects} objects" if prediction.objects else ""
-    return f"{prediction.done} images or frames{objects}: {output}"
+    count = prediction.objects
+    objects = f", {count} object{'s' if count > 1 else ''}" if count else ""
+    what = "image or frame" if prediction.done == 1 else "images or frames"
+    return f"{prediction.done} {what}{objects}: {output}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

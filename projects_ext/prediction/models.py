@@ -7,8 +7,9 @@ from typing import Any
 from projects_ext.data.palette import distinct_colours
 from projects_ext.errors import UserError
 
-from .arguments import DEFAULT_THRESHOLD
+from .arguments import DEFAULT_THRESHOLD, require_outputs_for
 from .drawing import Colour
+from .thresholds import require_threshold
 
 EXPORTED = ".onnx"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -38,11 +39,17 @@ def load_model(arguments: Namespace) -> Any:
 
 
 def _predictor(arguments: Namespace) -> Any:
+    from .configs import find_config
+    from .kinds import kind_of
     from .predictor import Predictor
 
-    return Predictor(
-        arguments.config_file, arguments.weights, arguments.device, opts=arguments.opts
-    )
+    source = find_config(arguments.config_file, arguments.opts)
+    kind = kind_of(source.cfg)
+    if kind is not None:  # before weights are read, or downloaded
+        require_outputs_for(kind, arguments)
+        if arguments.confidence_threshold is not None:
+            require_threshold(arguments.confidence_threshold, kind)
+    return Predictor(source, arguments.weights, arguments.device)
 
 
 def _exported(arguments: Namespace) -> Any:

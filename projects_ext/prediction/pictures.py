@@ -11,7 +11,7 @@ from PIL import Image
 from projects_ext.errors import UserError
 
 from .drawing import Colour, draw
-from .inputs import WRITABLE, Input
+from .inputs import VIDEO_ENDINGS, WRITABLE, Input, image_endings
 from .jobs import Job
 from .outputs import Output, make_folder, unwritable
 from .video import VideoWriter
@@ -92,15 +92,15 @@ def picture_paths(inputs: Sequence[Input], output: Path) -> dict[str, Path]:
     """
     if is_file(output):
         paths = {inputs[0].name: output}
-        kinds = WRITABLE if inputs[0].kind == "image" else {".mp4"}
+        kinds, what = (WRITABLE, "image") if inputs[0].kind == "image" else ({".mp4"}, "video")
         if len(inputs) > 1:
             raise UserError(
                 f"--output {output} is one file, but there are {len(inputs)} inputs: give a folder"
             )
         if output.suffix.lower() not in kinds:
             raise UserError(
-                f"--output {output}: an annotated {inputs[0].kind} is written as "
-                f"{', '.join(sorted(kinds))}; give such a name or a folder"
+                f"--output {output}: give a folder, or for the annotated {what} a file "
+                f"that ends in {' or '.join(sorted(kinds))}"
             )
     else:
         paths = {x.name: output / (x.name + _ending(x)) for x in inputs}
@@ -128,7 +128,8 @@ def require_no_input(paths: Iterable[Path], inputs: Sequence[Input]) -> None:
 
 def is_file(output: Path) -> bool:
     """Whether --output names a file, by its ending."""
-    return output.suffix.lower() in WRITABLE | {".mp4"} and not output.is_dir()
+    files = image_endings() | VIDEO_ENDINGS | {".csv", ".json"}
+    return output.suffix.lower() in files and not output.is_dir()
 
 
 def _ending(source: Input) -> str:

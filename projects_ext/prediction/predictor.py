@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from detectron2.data.catalog import Metadata
-from detectron2.modeling import SemanticSegmentor
 from detectron2.structures import Instances
 from projects_ext.engine.base import RunTrainer
 from projects_ext.engine.config_files import Config
 from projects_ext.engine.devices import require_device
 from projects_ext.engine.evaluated_model import say_not_augmented
 from projects_ext.engine.evaluated_weights import load_for_evaluation
+from projects_ext.engine.idle_keys import say_idle_in_prediction
 from projects_ext.engine.main import trainer_for
 from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
@@ -22,6 +22,7 @@ from projects_ext.semantic.segmentor import MULTI_SCALE_KEY
 
 from .classes import builtin, describe, numbered, require_count
 from .configs import counts_classes_in_data, device_for, find_config, on_device, with_class_count
+from .kinds import kind_of_class
 from .preparation import ArrayFormat, ImageLike, Preparation, evaluation_mapper
 from .thresholds import ScoreThreshold, require_threshold
 from .weights import classes_in, find_weights
@@ -64,8 +65,8 @@ class Predictor:
         """
         Args:
             config: the path of a LazyConfig (``.py``), of a YAML config of Detectron2 or of a
-                run's ``config.yaml``; the name of a config in the zoo; or a loaded config, which
-                is not changed.
+                run's ``config.yaml`` or folder; the name of a config in the zoo; or a loaded
+                config, which is not changed.
             weights: the path or address of a file of any family that ``train.init_checkpoint``
                 takes, the folder of a run, or the name of a published experiment. None: for a
                 config of the zoo its published weights, for a run's ``config.yaml`` the newest
@@ -81,6 +82,7 @@ class Predictor:
                 give a value to each parameter of the model.
         """
         source = find_config(config, opts)
+        source.require_effect(weights, device)
         name = device_for(source, device)
         require_device(name)
         cfg = on_device(source.cfg, name)
@@ -93,12 +95,13 @@ class Predictor:
         trainer = trainer_for(cfg)
         self.model = trainer.build_model(cfg).eval()
         self.device = torch.device(name)
-        self.kind = "semantic" if isinstance(self.model, SemanticSegmentor) else "instances"
+        self.kind = kind_of_class(type(self.model))
         self.class_names, self.metadata = self._load(cfg, settings, trainer)
         watch_channels(self.model)
         self._threshold = ScoreThreshold(self.model)
         self.confidence_threshold = confidence_threshold
         self._preparation = Preparation(evaluation_mapper(cfg), array_format)
+        say_idle_in_prediction(source.cfg, source.given)
 
     def _load(
         self, cfg: Config, settings: Settings, trainer: type[RunTrainer]
@@ -136,8 +139,9 @@ class Predictor:
         """Predict on one image or on several.
 
         Args:
-            images: a path, a PIL image, or an array of uint8 (H, W, 3) in ``array_format`` or
-                (H, W) in grey; or a list of these, of any sizes.
+            images: a path (of animations the first frame is read), a PIL image, or an array of
+                uint8 (H, W, 3) in ``array_format`` or (H, W) in grey; or a list of these, of any
+                sizes.
 
         Returns:
             for an image, Detectron2's ``Instances`` on the CPU with ``pred_boxes``, ``scores``,

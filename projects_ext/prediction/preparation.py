@@ -117,7 +117,13 @@ class Preparation:
 
     def _from_file(self, path: str) -> dict[str, Any]:
         what = f"the image file {path}"
-        if not PathManager.isfile(path):
+        try:
+            there = PathManager.isfile(path)
+        except NotImplementedError as error:  # iopath's answer for addresses
+            raise UserError(
+                f"{path} is an address: download the image, and give its path"
+            ) from error
+        if not there:
             raise MissingFileError(f"there is no image file {path}: correct the path")
         try:
             self._checks.require_usable(what, path)

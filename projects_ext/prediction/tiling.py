@@ -57,6 +57,22 @@ def _starts(length: int, size: int, overlap: float) -> list[int]:
     return [room * step // max(steps, 1) for step in range(steps + 1)]
 
 
+def require_tiles(size: int, overlap: float) -> None:
+    """Refuse tiles that cannot be.
+
+    Args:
+        size: of a tile's edges, in pixels.
+        overlap: of neighbours, as a share of ``size``.
+
+    Raises:
+        UserError: with the option of the command line.
+    """
+    if size < 32:
+        raise UserError(f"--tile {size}: a tile has at least 32 pixels per edge")
+    if not 0 <= overlap <= 0.9:
+        raise UserError(f"--overlap {overlap}: give a share of the tile from 0 to 0.9")
+
+
 class TiledPrediction:
     """Predicts on an image tile by tile, and once on all of it at a reduced size.
 
@@ -85,10 +101,7 @@ class TiledPrediction:
         reduced: bool = True,
         show: Callable[[Iterator[Any], int], Iterable[Any]] = lambda items, count: items,
     ) -> None:
-        if size < 32:
-            raise UserError(f"--tile {size}: a tile has at least 32 pixels per edge")
-        if not 0 <= overlap <= 0.9:
-            raise UserError(f"--overlap {overlap}: give a share of the tile from 0 to 0.9")
+        require_tiles(size, overlap)
         self.model, self.size, self.overlap = model, size, overlap
         self.batch_size, self.reduced, self._show = batch_size, reduced, show
 

@@ -1,6 +1,7 @@
 """Videos and cameras in, videos out, by OpenCV, which is imported when it is used."""
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ from .closing import Closing
 
 CODEC = "mp4v"
 """MPEG-4 part 2: every build of OpenCV has it."""
+_QUIET = "-8"
+"""FFmpeg's number for it: what cannot be read is told in our own words."""
 DEFAULT_FPS = 25.0
 """For files and cameras that do not tell."""
 
@@ -24,6 +27,7 @@ def opencv() -> ModuleType:
     Raises:
         UserError: it is not installed.
     """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _QUIET)  # it is read once
     try:
         import cv2
     except ImportError as error:
@@ -53,12 +57,12 @@ class VideoReader:
         cv2 = opencv()
         self.source, self.is_camera = source, isinstance(source, int)
         self._what = f"camera {source}" if self.is_camera else f"the video {source}"
-        level = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
-        if level is not None:
-            cv2.setLogLevel(0)  # what it cannot open is told below
-        self._capture = cv2.VideoCapture(source)
-        if level is not None:
-            cv2.setLogLevel(level)
+        logs: Any = cv2.utils.logging
+        level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)  # what it cannot open is told below
+        try:
+            self._capture = cv2.VideoCapture(source)
+        finally:
+            logs.setLogLevel(level)
         if not self._capture.isOpened():
             raise UserError(
                 f"{self._what} cannot be opened: connect it, or give another number"

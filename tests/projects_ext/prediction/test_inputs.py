@@ -85,6 +85,17 @@ def test_what_is_not_there(tree: Path, word: str, sentence: str) -> None:
         find_inputs([word])
 
 
+def test_all_that_is_not_there_is_named(tree: Path) -> None:
+    (tree / "empty").mkdir()
+    words = ["n0.jpg", "a/x.jpg", "*.gif", *(f"n{index}.jpg" for index in range(1, 8)), "empty"]
+    with pytest.raises(MissingFileError) as error:
+        find_inputs(words, videos=["none.mp4", "a/clip.mp4"])
+    assert str(error.value) == (
+        "there is no file or folder n0.jpg, n1.jpg, n2.jpg, n3.jpg, n4.jpg and 4 more; no image or "
+        "video matches *.gif; there is no image or video in the folder empty: correct these"
+    )
+
+
 def test_paths_of_the_outputs(tree: Path) -> None:
     inputs = find_inputs(["a"], cameras=[0])
     paths = picture_paths(inputs, Path("out"))
@@ -104,8 +115,11 @@ def test_paths_of_the_outputs(tree: Path) -> None:
         (["c/x.jpg"], "c/x.jpg", "overwrite the input"),
         (["a/clip.mp4"], "a/clip.mp4", "overwrite the input"),
         (["a"], "all.png", "one file, but there are 4 inputs"),
-        (["c/x.jpg"], "x.mp4", "give such a name or a folder"),
-        (["a/clip.mp4"], "x.png", "give such a name or a folder"),
+        (["c/x.jpg"], "x.mp4", "for the annotated image a file that ends in .jpeg or .jpg or .png"),
+        (["c/x.jpg"], "x.bmp", "x.bmp: give a folder, or for"),
+        (["c/x.jpg"], "x.csv", "x.csv: give a folder, or for"),
+        (["a/clip.mp4"], "x.png", "for the annotated video a file that ends in .mp4"),
+        (["a/clip.mp4"], "x.avi", "x.avi: give a folder, or for"),
     ],
 )
 def test_outputs_that_cannot_be(tree: Path, words: list[str], output: str, sentence: str) -> None:

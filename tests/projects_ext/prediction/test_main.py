@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from projects_ext.errors import UserError
 from projects_ext.prediction import main as program
 from projects_ext.prediction.arguments import parse_arguments
 from projects_ext.prediction.video import VideoReader, VideoWriter
@@ -152,6 +153,72 @@ def test_a_video_is_valid_after_a_stop(
     with VideoReader(str(out / "clip.mp4")) as reader:
         assert len(list(reader)) == reader.frames == 5
     assert len(json.loads((out / "coco_instances_results.json").read_text())) == 5
+
+
+def animated(path: Path, count: int = 3) -> None:
+    """A square that moves, in as many frames or pages."""
+    frames = [Image.new("RGB", (64, 48), (0, 0, 60)) for _ in range(count)]
+    for index, frame in enumerate(frames):
+        frame.paste((255, 255, 255), (8 * index, 10, 8 * index + 20, 40))
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+def test_of_animations_the_first_frame_is_taken_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.gif", "b.png", "c.webp", "d.tif", "e.jpg"):
+        if name == "e.jpg":  # as cameras write it: the second image is a preview
+            animated(tmp_path / "e.mpo")
+            (tmp_path / "e.mpo").rename(tmp_path / name)
+        else:
+            animated(tmp_path / name)
+    animated(tmp_path / "f.png", count=1)
+    model = BrightDetector()
+    monkeypatch.setattr(model, "prepare", prepare_file)
+    words = ["--input", tmp_path, "--output", tmp_path / "out", "--save", "csv"]
+    assert run(model, *words, monkeypatch=monkeypatch) == 0
+    notes = [x for x in capsys.readouterr().err.splitlines() if x.startswith("several frames")]
+    assert [x.replace(f"{tmp_path}/", "") for x in notes] == [
+        "several frames in a.gif, b.png: only the first is used; --video-input takes all",
+        "several frames in c.webp, d.tif: only the first is used; save the others as files",
+    ]
+    words = ["--video-input", tmp_path / "a.gif", "--output", tmp_path / "out", "--save", "csv"]
+    assert run(model, *words, monkeypatch=monkeypatch) == 0
+    assert "several frames" not in capsys.readouterr().err
+    assert [row.split(",")[1:5] for row in table(tmp_path / "out")] == [
+        ["0", "disc", "0.8980", "0.00"],
+        ["1", "disc", "0.8980", "8.00"],
+        ["2", "disc", "0.8980", "16.00"],
+    ]
+
+
+def table(folder: Path) -> list[str]:
+    return (folder / "predictions.csv").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--save", "label-maps"], "no label map; there are images coco csv"),
+        (["--confidence-threshold", "1.5"], "give a number from 0 to 1"),
+        (["--tile", "5"], "a tile has at least 32 pixels"),
+        (["--tile", "64", "--overlap", "1"], "give a share of the tile"),
+        (["--output", "x.png/out"], "x.png is no folder: give another --output"),
+        (
+            ["--config-file", config_path(SEMANTIC), "--save", "csv"],
+            "a label map, no objects; there are",
+        ),
+    ],
+)
+def test_wrong_options_are_refused_before_any_weights_are_read(
+    words: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (20, 20)).save("x.png")
+    given = ["--config-file", config_path("mask"), "--weights", "none.pth", "--input", "x.png"]
+    with pytest.raises(UserError, match=sentence):
+        program.run(parse_arguments([*given, *words]))
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
 def test_outputs_of_the_wrong_kind(

@@ -89,6 +89,7 @@ def test_from_several_threads(picture: Path) -> None:
         (np.zeros((8, 8), np.uint16), r"values of uint16, .*eight_bit"),
         (torch.zeros(3, 8, 8), "an image is a path, a PIL image or an array of uint8, not a Tens"),
         (None, "not a NoneType"),
+        ("https://example.org/a.png", "a.png is an address: download the image"),
         (Image.new("I;16", (8, 8)), r'PIL mode "I;16".*cut off'),
         (Image.new("F", (8, 8)), 'PIL mode "F"'),
     ],

@@ -19,6 +19,7 @@ from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
 from projects_ext.prediction import weights as weights_module
 from projects_ext.prediction.configs import find_config
+from projects_ext.prediction.kinds import kind_of
 from projects_ext.prediction.thresholds import ScoreThreshold
 from projects_ext.prediction.weights import find_weights
 from projects_ext.zoo import config_file, get_config
@@ -60,6 +61,20 @@ def test_weights_of_the_zoo_by_name_and_by_file(
     assert weights_for(get_config(NAME)) == "torchvision://resnet50"
     key = "train.init_checkpoint=mine.pth"
     assert weights_for(NAME, opts=(key,)) == "mine.pth"
+
+
+def test_overrides_of_yaml_without_effect_are_named(
+    tmp_path: Path, project_log: pytest.LogCaptureFixture
+) -> None:
+    cfg = load_config(YAML, [], read_data=False).clone()
+    cfg.defrost()
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 5
+    content = {"model": build_model(cfg).state_dict(), "classes": list("abcde")}
+    torch.save(content, tmp_path / "model.pth")
+    opts = ["SOLVER.BASE_LR", "0.1", "MODEL.ROI_HEADS.NMS_THRESH_TEST", "0.4", "SEED", "3"]
+    projects_ext.Predictor(YAML, tmp_path / "model.pth", "cpu", opts=opts)
+    (warning,) = [x.getMessage() for x in project_log.records if "no effect" in x.getMessage()]
+    assert warning == "SEED, SOLVER.BASE_LR have no effect in prediction"
 
 
 def test_a_run_a_folder_and_a_config(tmp_path: Path, random_weights: str) -> None:
@@ -109,12 +124,32 @@ def test_a_part_without_weights_is_refused(random_weights: str) -> None:
         ({"opts": ["model.nonsense=1"]}, r"the config has no key model\.nonsense"),
         ({"opts": ["train.ema.decay=0.5"]}, r"has no effect while train\.ema\.enabled"),
         ({"confidence_threshold": 1.5}, r"confidence_threshold is 1\.5: give a number from 0 to 1"),
+        ({"opts": "train.seed=3"}, r"opts is 'train\.seed=3': give a list of overrides"),
+        ({"opts": [3]}, r"opts is \[3\]: give a list"),
         ({"array_format": "RGBA"}, r"array_format is 'RGBA': it is BGR or RGB"),
     ],
 )
 def test_what_cannot_be(keys: dict[str, Any], sentence: str, random_weights: str) -> None:
     with pytest.raises(UserError, match=sentence):
         projects_ext.Predictor(config_path("mask"), random_weights, **keys)
+
+
+def test_what_a_config_predicts_is_known_before_its_model_is_built() -> None:
+    assert kind_of(get_config("condinst/condinst_shapes")) == "instances"
+    assert kind_of(get_config(SEMANTIC.removesuffix(".py"))) == "semantic"
+    cfg = load_config(YAML, [], read_data=False).clone()
+    cfg.defrost()
+    assert kind_of(cfg) == "instances"
+    for name, kind in (("Segmentor", "semantic"), ("CondInst", "instances"), ("none", None)):
+        cfg.MODEL.META_ARCHITECTURE = name
+        assert kind_of(cfg) == kind
+    function = OmegaConf.create({"model": {"_target_": "projects_ext.zoo.get_config"}})
+    for config in (
+        function,
+        OmegaConf.create({"model": {"_target_": "no.such"}}),
+        OmegaConf.create(),
+    ):
+        assert kind_of(config) is None
 
 
 def test_a_threshold_of_scores_is_nothing_for_label_maps(shapes: Path, tmp_path: Path) -> None:
@@ -136,8 +171,36 @@ def test_the_average_is_taken_as_in_an_evaluation(random_weights: str) -> None:
 
 
 def test_a_config_of_mixed_precision_on_a_gpu_predicts_on_the_cpu(random_weights: str) -> None:
-    opts = ["train.amp.enabled=True", "train.device=cuda"]
-    assert projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts).class_names
+    cfg = get_config("quickstart/mask_rcnn_shapes")
+    cfg.train.amp.enabled, cfg.train.device = True, "cuda"
+    assert projects_ext.Predictor(cfg, random_weights, "cpu").class_names
+
+
+def test_overrides_without_effect_are_named(
+    random_weights: str, project_log: pytest.LogCaptureFixture
+) -> None:
+    names = "train.classes=[disc,box,triangle,star,cross]"
+    idle = ["optimizer.lr=0.1", "train.output_dir=x", "dataloader.evaluator=null"]
+    opts = [names, "model.proposal_generator.nms_thresh=0.6", *idle]
+    projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts)
+    (warning,) = [x.getMessage() for x in project_log.records if "no effect" in x.getMessage()]
+    keys = "dataloader.evaluator, optimizer.lr, train.output_dir"
+    assert warning == f"{keys} have no effect in prediction"
+
+
+@pytest.mark.parametrize(
+    ("opts", "sentence"),
+    [
+        (
+            ["train.init_checkpoint=a.pth"],
+            r"train\.init_checkpoint has no effect beside the weights",
+        ),
+        (["train.device=cuda"], r"train\.device has no effect beside the device cpu: leave one"),
+    ],
+)
+def test_the_same_said_twice(opts: list[str], sentence: str, random_weights: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts)
 
 
 @pytest.mark.parametrize(
