@@ -69,7 +69,8 @@ def normalized_file(parts: Sequence[Part], options: Options) -> str:
     for part in parts:
         _add(joined, _normalized(part, options), part if len(parts) > 1 else None)
     content = json.dumps(joined).encode()
-    path = _folder() / f"{len(os.listdir(_folder()))}_{Path(parts[0].json_file).name}"
+    folder = copies_folder()
+    path = folder / f"{len(os.listdir(folder))}_{Path(parts[0].json_file).name}"
     write_whole(path, lambda file: file.write(content))
     return str(path)
 
@@ -174,8 +175,8 @@ def _add(joined: Record, content: Record, part: Part | None) -> None:
 
 
 @lru_cache(maxsize=1)
-def _folder() -> Path:
-    """This process's folder of copies."""
+def copies_folder() -> Path:
+    """This process's folder of copies, which is removed when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="projects_ext_coco_"))
     owner = os.getpid()
 
