@@ -12,5 +12,3 @@ def file_hash(path: str) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-

@@ -156,8 +156,7 @@ def _add_section(cfg: DictConfig, sources: list[str], of_maps: bool) -> None:
 
 
 def _read(wished: DictConfig, of_maps: bool) -> OwnData:
-    data = OmegaConf.to_container(wished.data, resolve=True)
-    assert isinstance(data, dict)
+    data: Any = OmegaConf.to_container(wished.data, resolve=True)
     return own_data(wanted_data(of_maps=of_maps, **_arguments(data)))
 
 

@@ -30,7 +30,7 @@ class ZooHandler(PathHandler):
     _exists = _isfile
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
-        return open(self._get_local_path(path), mode, buffering)  # noqa: SIM115
+        return open(self._get_local_path(path), mode, buffering)
 
 
 def register_scheme() -> None:

@@ -129,13 +129,16 @@ class ImageFinder:
 
 
 def _nearest(paths: Sequence[Path], annotation: Path) -> list[Path]:
-    """Those that share the most with the annotation's path: its split, then its folders."""
+    """Those that share the most with the annotation's path: its split, then its folders.
 
-    def closeness(path: Path) -> tuple[int, int]:
+    Of several, those in a folder that is called after images are meant.
+    """
+
+    def closeness(path: Path) -> tuple[int, int, bool]:
         ours, theirs = annotation.resolve().parent.parts, path.resolve().parent.parts
         common = len([a for a, b in zip(ours, theirs, strict=False) if a == b])
         words = {word for word in ours if word in SPLITS or word == "test"}
-        return len(words & set(theirs)), common
+        return len(words & set(theirs)), common, "image" in path.parent.name.lower()
 
     best = max(map(closeness, paths))
     return [path for path in paths if closeness(path) == best]

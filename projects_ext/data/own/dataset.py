@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Wanted:
     group: str = ""
     val_fraction: float = 0.2
     seed: int = 0
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     masks_required: bool = False
 
 
@@ -161,9 +161,7 @@ def _classes(sources: Sequence[Source], wanted: Wanted) -> tuple[str, ...]:
     return joined
 
 
-def _checked(
-    part: Part, wanted: Wanted, classes: Sequence[str], known: bool = False
-) -> Record:
+def _checked(part: Part, wanted: Wanted, classes: Sequence[str], known: bool = False) -> Record:
     """The content of a part with the model's classes and without what cannot be used.
 
     Raises:
@@ -192,7 +190,8 @@ def _checked(
     found = inspect(file, root)
     require_valid(part.name, found, wanted.options, wanted.masks_required)
     options = replace(wanted.options, classes=tuple(classes))
-    content = json.loads(Path(normalized_file([FileToRead(file, root, found)], options)).read_bytes())
+    normalized = normalized_file([FileToRead(file, root, found)], options)
+    content = json.loads(Path(normalized).read_bytes())
     for image in content["images"]:
         image["file_name"] = os.path.abspath(os.path.join(root, image["file_name"]))
     return content
@@ -250,11 +249,7 @@ def _joined(contents: Sequence[Record]) -> Record:
 
 
 def _overview(
-    sources: Sequence[Source],
-    classes: Sequence[str],
-    train: Record,
-    val: Record,
-    how: str,
+    sources: Sequence[Source], classes: Sequence[str], train: Record, val: Record, how: str
 ) -> str:
     """Format, classes, counts and split."""
     found = ", ".join(f"{source.path} ({source.format})" for source in sources)
