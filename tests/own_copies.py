@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from tests.golden_files import DATA
+
 Content = dict[str, Any]
+SEMANTIC = DATA / "coco_semseg"
 
 
 def outlined(content: Content) -> Content:
@@ -129,3 +132,18 @@ def _copy_images(content: Content, images: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for image in content["images"]:
         shutil.copy(images / image["file_name"], folder)
+
+
+def label_maps(
+    folder: Path, layout: str = "{what}/{split}", splits: tuple[str, ...] = ("",)
+) -> Path:
+    """The two images with their label maps, in each split."""
+    images = sorted((SEMANTIC / "images" / "val").iterdir())
+    for split in splits:
+        for what, of in (("images", "images"), ("masks", "labels_supercategory")):
+            place = folder / layout.format(what=what, split=split)
+            place.mkdir(parents=True)
+            for image in images:
+                name = image.name if what == "images" else f"{image.stem}.png"
+                shutil.copy(SEMANTIC / of / "val" / name, place)
+    return folder

@@ -96,6 +96,20 @@ def require_valid(
         warn(warning)
 
 
+def require_masks_kept(masks: bool, masks_required: bool) -> None:
+    """Refuse to take masks away from a model that cannot do without.
+
+    Raises:
+        UserError: with the key.
+    """
+    if masks_required and not masks:
+        raise UserError(
+            "the model needs masks, and data.masks=False takes them away (YAML: MODEL.MASK_ON "
+            "False): set it to True, or train a model of boxes only: --config-file "
+            "configs/quickstart/mask_rcnn_coco_format.py data.masks=False"
+        )
+
+
 def _remedies(finding: Finding, masks_required: bool, something_is_left: bool) -> str:
     remedies = [finding.remedy]
     if finding.remedy == NO_MASK_REMEDY:

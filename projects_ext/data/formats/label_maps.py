@@ -45,20 +45,22 @@ def read(path: Path, files: Sequence[Path], options: Reader) -> Source:
     Raises:
         UserError: several folders could be meant, or the classes are not named.
     """
-    labels = _labels(path, files, options)
-    images = Path(options.images) if options.images else _images(path, labels)
-    classes = options.classes or _classes(path, labels)
-    records = pair_files(str(images), str(labels))
     splits: dict[str, list[Record]] = {}
-    for record in records:
-        split = split_of(Path(record["sem_seg_file_name"]).parent / "x", labels)
-        splits.setdefault(split, []).append(record)
+    classes: Sequence[str] = options.classes
+    folders = _folders(path, files, options)
+    for of, labels in folders.items():
+        images = Path(options.images) if options.images else _images(path, labels)
+        classes = classes or _classes(path, labels)
+        for record in pair_files(str(images), str(labels)):
+            split = of or split_of(Path(record["sem_seg_file_name"]).parent / "x", labels)
+            splits.setdefault(split, []).append(record)
     if "val" not in splits and "test" in splits:
         splits["val"] = splits.pop("test")
     if "train" not in splits:
-        splits = {"train": records}
+        splits = {"train": [record for records in splits.values() for record in records]}
+    name = ", ".join(map(str, folders.values()))
     parts = {
-        split: _part(f"{labels} ({split})" if len(splits) > 1 else str(labels), some, classes)
+        split: _part(f"{name} ({split})" if len(splits) > 1 else name, some, classes)
         for split, some in splits.items()
         if split in ("train", "val")
     }
@@ -71,6 +73,14 @@ def _part(name: str, records: Sequence[Record], classes: Sequence[str]) -> Part:
         names = {key: str(Path(record[key]).resolve()) for key in record if "file_name" in key}
         images.append({**record, **names, "id": number})
     return Part(name, images, classes=tuple(classes))
+
+
+def _folders(path: Path, files: Sequence[Path], options: Reader) -> dict[str, Path]:
+    """The folder of label maps under "", or one of each split by its name."""
+    by_split = {split_of(file / "x", path): file for file in files}
+    if not options.labels and "train" in by_split and 1 < len(by_split) == len(files):
+        return by_split
+    return {"": _labels(path, files, options)}
 
 
 def _labels(path: Path, files: Sequence[Path], options: Reader) -> Path:

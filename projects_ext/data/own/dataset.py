@@ -16,7 +16,7 @@ from projects_ext.data.formats import Part, Source, read_source
 from projects_ext.data.formats.files import files_below
 from projects_ext.data.formats.part import Reader, Record
 from projects_ext.data.label_folders import load_classes
-from projects_ext.data.validate import require_valid, say, warn
+from projects_ext.data.validate import require_masks_kept, require_valid, say, warn
 from projects_ext.errors import UserError
 
 from .split import split_off
@@ -94,6 +94,7 @@ def _state(path: str) -> tuple[Any, ...]:
 def _own_data(wanted: Wanted, state: tuple[Any, ...]) -> OwnData:
     if not wanted.sources:
         raise UserError("there is no data set: give its file or folder by data=PATH")
+    require_masks_kept(wanted.options.masks, wanted.masks_required)
     sources = [_read(path, wanted) for path in wanted.sources]
     held_out = [_validation_part(_read(path, wanted)) for path in wanted.val]
     classes = _classes(sources, wanted)
