@@ -82,7 +82,7 @@ def runs(
             root / name,
             "train.max_iter=10",
             "dataloader.train.total_batch_size=2",
-            "optimizer.lr=1e-5",  # a larger one turns the digits that YOLO lacks into chaos
+            "optimizer.lr=1e-7",  # a larger one turns the digits that YOLO lacks into chaos
         )
         found[name] = root / name, losses
     return found
