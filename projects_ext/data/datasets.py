@@ -17,6 +17,7 @@ from .coco.guard import require_safe_masks
 from .coco.normalized import Part
 from .validate import (
     require_images,
+    require_masks_kept,
     require_valid,
     warn_of_nothing_to_evaluate,
     warn_of_untrained_classes,
@@ -74,12 +75,7 @@ def register_coco_format(
             "files"
         )
     _require_different(files, roots)
-    if masks_required and not masks:
-        raise UserError(
-            "the model needs masks, and data.masks=False takes them away (YAML: MODEL.MASK_ON "
-            "False): set it to True, or train a model of boxes only: --config-file "
-            "configs/quickstart/mask_rcnn_coco_format.py data.masks=False"
-        )
+    require_masks_kept(masks, masks_required)
     for file in (*files, *training):
         _require_file(file)
     # A file that was written anew is another data set.

@@ -96,20 +96,32 @@ def register_label_folders(images: str, labels: str, classes: Sequence[str] | st
             return name
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
-    records = pair_files(images, labels)
-    statistics = check_label_maps(records, names, name)
+    register_label_maps(name, pair_files(images, labels), names)
+    MetadataCatalog.get(name).set(image_root=images, sem_seg_root=labels)
+    return name
+
+
+def register_label_maps(name: str, records: Sequence[Record], classes: Sequence[str]) -> None:
+    """Check label maps and register them under a name.
+
+    Args:
+        name: of the data set.
+        records: as :func:`pair_files` returns them.
+        classes: the names, by label.
+
+    Raises:
+        UserError: as for :func:`register_label_folders`.
+    """
+    statistics = check_label_maps(records, classes, name)
     logger.info(f"{len(records)} images with label maps in {name}:\n{statistics.table()}")
     require_learnable(statistics, name)
     DatasetCatalog.register(name, lambda: [dict(record) for record in records])
     MetadataCatalog.get(name).set(
-        stuff_classes=names,
-        stuff_colors=distinct_colours(names),
+        stuff_classes=list(classes),
+        stuff_colors=distinct_colours(classes),
         ignore_label=IGNORE_LABEL,
         evaluator_type="sem_seg",
-        image_root=images,
-        sem_seg_root=labels,
     )
-    return name
 
 
 def pair_files(images: str, labels: str) -> list[Record]:

@@ -30,6 +30,7 @@ from projects_ext.errors import UserError
 from .datasets import dataset_errors
 from .reading import Mapper, ReadingErrors
 from .resumable import ResumableLoader
+from .sampling import named_sampler
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -40,7 +41,8 @@ def build_train_loader(
     dataset: Any,
     *,
     mapper: Mapper | None,
-    sampler: Sampler[int] | SamplerMaker | None = None,
+    sampler: Sampler[int] | SamplerMaker | str | None = None,
+    repeat_threshold: float | None = None,
     total_batch_size: int,
     aspect_ratio_grouping: bool = True,
     num_workers: int = 0,
@@ -56,6 +58,9 @@ def build_train_loader(
         mapper: from a dictionary to a model's input; None for none.
         sampler: endless indices of this process, or what makes it from a seed; by default a
             shuffling ``TrainingSampler``. To be resumed, its order must depend on its seed alone.
+            By name ``repeat_factor`` or ``class_balanced``, where some classes are rare; see
+            :mod:`projects_ext.data.sampling`.
+        repeat_threshold: of ``repeat_factor``.
         total_batch_size: over all processes.
         aspect_ratio_grouping: batches of only wide or only other images, where the dictionaries
             have ``width`` and ``height``.
@@ -69,6 +74,8 @@ def build_train_loader(
             read as it is (at first the headers of a sample are looked at).
     """
     mapper = None if mapper is None else _reading(dataset, fitting_mask_format(mapper, dataset))
+    if isinstance(sampler, str):
+        sampler = named_sampler(sampler, dataset, repeat_threshold)
     options.update(num_workers=num_workers)
     if isinstance(dataset, IterableDataset):
         options.update(total_batch_size=total_batch_size, collate_fn=collate_fn)

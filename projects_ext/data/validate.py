@@ -26,21 +26,30 @@ _BOXES_ONLY_ELSEWHERE = (
 _SHOWN_CLASSES = 5
 
 
-_pending: list[str] = []
+_pending: list[tuple[int, str]] = []
 
 
 def warn(text: str) -> None:
     """Log a warning now or, where logging is not set up yet, with :func:`log_pending_warnings`."""
+    _log(logging.WARNING, text)
+
+
+def say(text: str) -> None:
+    """Log something to know, now or as :func:`warn` does."""
+    _log(logging.INFO, text)
+
+
+def _log(level: int, text: str) -> None:
     if logger.hasHandlers():
-        logger.warning(text)
+        logger.log(level, text)
     else:
-        _pending.append(text)
+        _pending.append((level, text))
 
 
 def log_pending_warnings() -> None:
     """Log what was found while a config was read, before there was a log."""
     while _pending:
-        logger.warning(_pending.pop(0))
+        logger.log(*_pending.pop(0))
 
 
 def require_valid(
@@ -85,6 +94,20 @@ def require_valid(
         )
     for warning in warnings:
         warn(warning)
+
+
+def require_masks_kept(masks: bool, masks_required: bool) -> None:
+    """Refuse to take masks away from a model that cannot do without.
+
+    Raises:
+        UserError: with the key.
+    """
+    if masks_required and not masks:
+        raise UserError(
+            "the model needs masks, and data.masks=False takes them away (YAML: MODEL.MASK_ON "
+            "False): set it to True, or train a model of boxes only: --config-file "
+            "configs/quickstart/mask_rcnn_coco_format.py data.masks=False"
+        )
 
 
 def _remedies(finding: Finding, masks_required: bool, something_is_left: bool) -> str:

@@ -18,6 +18,7 @@ from projects_ext.checkpoint.sources import Source
 from projects_ext.data import require_class_count, require_safe_data, require_same_classes
 from projects_ext.errors import user_errors
 from projects_ext.evaluation import watch_channels
+from projects_ext.zoo.scheme import register_scheme
 
 from .batch_scaling import scale_to_batch
 from .best_metric import BestCheckpoints, require_best_metric
@@ -44,6 +45,8 @@ from .step import PassOnAfterBackward, TrainStep
 from .tracking import MLflowTracker, Tracker, TrackMetrics, WandbTracker, plain_config
 
 logger = logging.getLogger("detectron2.projects_ext")
+
+register_scheme()
 
 
 class _UntaggedCheckpointer(AtomicCheckpointer):

@@ -23,6 +23,7 @@ from projects_ext.modeling import heads_with_named_poolers
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
 from .devices import names_device, say_cpu_is_used, torch_device
 from .key_reads import RecordingCfgNode, changed_keys, record_reads
+from .own_data import own_sources, use_own_data
 from .unused_keys import refuse_unused
 from .yaml_tags import (
     own_keys,
@@ -63,6 +64,9 @@ def load_config(config_file: str, overrides: Sequence[str], *, read_data: bool =
 def _load_lazy(config_file: str, overrides: Sequence[str]) -> DictConfig:
     with config_file_errors(config_file):
         cfg = LazyConfig.load(config_file)
+    sources, overrides = own_sources(overrides)
+    if sources:
+        cfg = use_own_data(cfg, config_file, sources, overrides)
     return change_lazy(cfg, overrides)
 
 

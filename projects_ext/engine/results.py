@@ -1,6 +1,5 @@
 """The measured metrics as a file, with all that is needed to trust or repeat them."""
 
-import hashlib
 import json
 import logging
 import math
@@ -16,7 +15,7 @@ import torchvision
 
 import detectron2
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
+from projects_ext.checkpoint.hashing import file_hash
 from projects_ext.checkpoint.writing import write_whole
 
 from .settings import Settings
@@ -65,15 +64,6 @@ def write_results(
     write_whole(path, lambda file: file.write(text.encode()))
     logger.info(f"Metrics, config and checkpoint hash written to {path}")
     return path
-
-
-def file_hash(path: str) -> str:
-    """SHA-256 of a file that PathManager can open, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with PathManager.open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _finite_or_null(value: Any) -> Any:

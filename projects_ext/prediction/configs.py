@@ -27,8 +27,8 @@ from projects_ext.engine.config_files import (
 from projects_ext.engine.key_reads import pause_recording
 from projects_ext.engine.standalone import settle_class_counts
 from projects_ext.errors import UserError
-from projects_ext.zoo import Experiment, config_file, config_names, experiments
-from projects_ext.zoo.configs import config_folder
+from projects_ext.zoo import Experiment, config_file, config_names
+from projects_ext.zoo.scheme import experiment_of
 
 _FILES = (".py", ".yaml", ".yml")
 _DEVICE = {"train.device", "MODEL.DEVICE"}
@@ -110,7 +110,7 @@ def find_config(config: Any, opts: Sequence[str]) -> Source:
     path = Path(file)
     given = given_keys(opts, lazy=isinstance(cfg, DictConfig))
     folder = path.parent if path.name == RUN_FILE else None
-    return Source(cfg, file, folder, _experiment(path), given)
+    return Source(cfg, file, folder, experiment_of(file), given)
 
 
 def _path(config: str) -> str:
@@ -138,15 +138,6 @@ def _changed(config: CfgNode, opts: Sequence[str]) -> CfgNode:
     apply_yaml_overrides(cfg, key_value_list(opts))
     cfg.freeze()
     return cfg
-
-
-def _experiment(file: Path) -> Experiment | None:
-    """The published experiment whose config a file is."""
-    try:
-        name = file.resolve().relative_to(config_folder().resolve()).with_suffix("").as_posix()
-    except ValueError:
-        return None
-    return experiments().get(name)
 
 
 def given_keys(opts: Sequence[str], lazy: bool) -> frozenset[str]:

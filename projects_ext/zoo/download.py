@@ -10,7 +10,7 @@ from urllib.request import urlopen
 from iopath.common.file_io import get_cache_dir
 
 from detectron2.utils.file_io import PathManager
-from projects_ext.engine.results import file_hash
+from projects_ext.checkpoint.hashing import file_hash
 from projects_ext.errors import UserError
 
 from .experiments import Experiment
@@ -23,8 +23,12 @@ def cached_path(address: str) -> Path:
     return Path(get_cache_dir()) / urlparse(address).path.lstrip("/")
 
 
-def fetch(experiment: Experiment) -> str:
+def fetch(experiment: Experiment, instead: str = "--weights FILE") -> str:
     """The path of the weights; they are downloaded, with a progress bar, if they are not there.
+
+    Args:
+        experiment: one of the zoo.
+        instead: how a file is given in place of them, for messages.
 
     Raises:
         UserError: the file is no longer published, cannot be fetched, or is not the published one.
@@ -32,7 +36,7 @@ def fetch(experiment: Experiment) -> str:
     if not experiment.address:
         raise UserError(
             f"{experiment.source} no longer publishes the weights of {experiment.name}: if you "
-            "have the file, add --weights FILE"
+            f"have the file, add {instead}"
         )
     address, place = experiment.address, cached_path(experiment.address)
     if not place.is_file():
@@ -42,7 +46,7 @@ def fetch(experiment: Experiment) -> str:
         except OSError as error:
             raise UserError(
                 f"{address} cannot be fetched ({error}): check the network, or bring the file from "
-                f"elsewhere and put it at {place} (or anywhere, with --weights FILE)"
+                f"elsewhere and put it at {place} (or anywhere, with {instead})"
             ) from error
     if not is_published(experiment, str(place)):
         raise UserError(

@@ -8,7 +8,11 @@ from projects_ext.data import build_test_loader, build_train_loader
 
 dataloader = dict(
     train=L(build_train_loader)(
-        dataset=L(get_detection_dataset_dicts)(names="coco_2017_train", filter_empty=True),
+        dataset=L(get_detection_dataset_dicts)(
+            names="coco_2017_train",
+            # False: train on images without objects, too.
+            filter_empty=True,
+        ),
         mapper=L(DatasetMapper)(
             is_train=True,
             augmentations=[
@@ -25,6 +29,8 @@ dataloader = dict(
             instance_mask_format="polygon",
         ),
         total_batch_size=16,
+        # "repeat_factor" or "class_balanced" where some classes are rare.
+        sampler=None,
         num_workers=4,
     ),
     test=L(build_test_loader)(

@@ -72,7 +72,7 @@ def normalized_file(parts: Sequence[Part], options: Options) -> str:
     content = json.dumps(joined).encode()
     name = Path(parts[0].json_file).name
     try:
-        path = _folder() / f"{len(os.listdir(_folder()))}_{name}"
+        path = copies_folder() / f"{len(os.listdir(copies_folder()))}_{name}"
         write_whole(path, lambda file: file.write(content))
     except OSError as error:
         raise UserError(
@@ -183,8 +183,8 @@ def _add(joined: Record, content: Record, part: Part | None) -> None:
 
 
 @lru_cache(maxsize=1)
-def _folder() -> Path:
-    """This process's folder of copies."""
+def copies_folder() -> Path:
+    """This process's folder of copies, which is removed when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="projects_ext_coco_"))
     owner = os.getpid()
 

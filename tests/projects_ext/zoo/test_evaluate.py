@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from detectron2.config import LazyConfig, instantiate
-from projects_ext.engine.results import file_hash
+from projects_ext.checkpoint.hashing import file_hash
 from projects_ext.errors import UserError
 from projects_ext.zoo import Experiment, config_file
 from projects_ext.zoo.download import cached_path
