@@ -219,13 +219,16 @@ def freeze_training_mode(model: nn.Module) -> Iterator[None]:
     """
     kinds = {type(module) for module in model.modules()}
     kinds = {kind for kind in kinds if not hasattr(kind, "__constants__")}
+    before = {kind: vars(kind).get("__annotations__", {}) for kind in kinds}
     for kind in kinds:
-        kind.__annotations__["training"] = torch.jit.Final[bool]
+        # The nearest ones of a base class count where the class has none.
+        known = next(found for x in kind.__mro__ if (found := vars(x).get("__annotations__")))
+        kind.__annotations__ = {**known, "training": torch.jit.Final[bool]}
     try:
         yield
     finally:
-        for kind in kinds:
-            kind.__annotations__["training"] = bool
+        for kind, annotations in before.items():
+            kind.__annotations__ = annotations
 
 
 (_gen_instance_class, patch_nonscriptable_classes) = unavailable(

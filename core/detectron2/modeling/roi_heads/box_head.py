@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fvcore.nn.weight_init import c2_msra_fill, c2_xavier_fill
 from torch import Tensor, nn
 
@@ -88,9 +89,12 @@ class FastRCNNConvFCHead(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, C, H, W) pooled regions -> (R, features), or (R, C', H, W) without an FC layer."""
-        return super().forward(x)
+        for layer in self:
+            x = layer(x)
+        return x
 
     @property
+    @torch.jit.unused
     def output_shape(self) -> ShapeSpec:
         """Shape of one region's output."""
         return self._output
