@@ -6,6 +6,7 @@ from torchvision.ops import roi_align
 
 __all__ = ["ROIAlign", "roi_align"]
 
+
 class ROIAlign(nn.Module):
     """Samples a grid of features inside each region by bilinear interpolation."""
 

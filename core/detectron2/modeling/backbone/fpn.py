@@ -124,8 +124,11 @@ class FPN(Backbone):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """The network as TorchScript compiles it: convolutions in module lists."""
-        levels = [name.removeprefix("fpn_lateral") for name, _ in self.named_children()
-                  if name.startswith("fpn_lateral")]
+        levels = [
+            name.removeprefix("fpn_lateral")
+            for name, _ in self.named_children()
+            if name.startswith("fpn_lateral")
+        ]
         names = {"lateral_convs": "fpn_lateral", "output_convs": "fpn_output"}
         return with_module_lists(
             self, {key: [prefix + level for level in levels] for key, prefix in names.items()}

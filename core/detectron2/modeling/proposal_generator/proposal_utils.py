@@ -33,7 +33,7 @@ def _best_of_each_level(
     kept_levels: list[Tensor] = []
     for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits)):  # noqa: B905
         count = level_logits.shape[1]
-        if _is_tracing():
+        if _is_tracing():  # noqa: SIM108 (TorchScript compiles one of two statements only)
             # A tensor, which the trace computes anew for every image.
             count = torch.as_tensor(count).clamp(max=limit)
         else:

@@ -59,7 +59,6 @@ class FastRCNNConvFCHead(nn.Sequential):
                 channels, dim, 3, padding=1, bias=not conv_norm, norm=get_norm(conv_norm, dim),
                 activation=nn.ReLU(),
             )  # fmt: skip
-            c2_msra_fill(block)
             self.add_module(f"conv{number}", block)
             self.conv_norm_relus.append(block)
             channels = dim
@@ -69,12 +68,16 @@ class FastRCNNConvFCHead(nn.Sequential):
             if number == 1:
                 self.add_module("flatten", nn.Flatten())
             layer = nn.Linear(size, dim)
-            c2_xavier_fill(layer)
             self.add_module(f"fc{number}", layer)
             self.add_module(f"fc_relu{number}", nn.ReLU())
             self.fcs.append(layer)
             size = dim
             self._output = ShapeSpec(channels=dim)
+        # After all layers are made: a seed then gives the weights that it gives in Detectron2.
+        for block in self.conv_norm_relus:
+            c2_msra_fill(block)
+        for layer in self.fcs:
+            c2_xavier_fill(layer)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
