@@ -167,7 +167,7 @@ class DefaultAnchorGenerator(nn.Module):
                 f"The anchor generator has {self.num_features} strides but got"
                 f" {len(features)} feature maps."
             )
-        sizes = [feature.shape[-2:] for feature in features]
+        sizes: list[list[int]] = [feature.shape[-2:] for feature in features]  # type: ignore[misc]
         return [Boxes(anchors) for anchors in self._grid_anchors(sizes)]
 
 

@@ -64,7 +64,7 @@ class FPN(Backbone):
             self.add_module(f"fpn_output{level}", output)
             self.lateral_convs.insert(0, lateral)
             self.output_convs.insert(0, output)
-        self.top_block = top_block
+        self.top_block: Any = top_block
         self.bottom_up = bottom_up
 
         self._size_divisibility = 2 ** levels[-1]

@@ -86,8 +86,9 @@ class _BottleneckBase(_ResidualBlock):
         raise NotImplementedError
 
     def _branch(self, x: Tensor) -> Tensor:
-        squeezed = F.relu_(self.conv1(x))
-        return self.conv3(F.relu_(self._middle(squeezed)))
+        # Not declared in the class: TorchScript would read it.
+        squeezed = F.relu_(self.conv1(x))  # type: ignore[operator]
+        return self.conv3(F.relu_(self._middle(squeezed)))  # type: ignore[operator]
 
 
 class BottleneckBlock(_BottleneckBase):

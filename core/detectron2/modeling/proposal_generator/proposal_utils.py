@@ -35,7 +35,7 @@ def _best_of_each_level(
         count = level_logits.shape[1]
         if _is_tracing():  # noqa: SIM108 (TorchScript compiles one of two statements only)
             # A tensor, which the trace computes anew for every image.
-            count = torch.as_tensor(count).clamp(max=limit)
+            count = torch.as_tensor(count).clamp(max=limit)  # type: ignore[assignment]
         else:
             count = min(limit, count)
         top_logits, order = level_logits.topk(count, dim=1)

@@ -74,10 +74,10 @@ class FastRCNNConvFCHead(nn.Sequential):
             size = dim
             self._output = ShapeSpec(channels=dim)
         # After all layers are made: a seed then gives the weights that it gives in Detectron2.
-        for block in self.conv_norm_relus:
-            c2_msra_fill(block)
-        for layer in self.fcs:
-            c2_xavier_fill(layer)
+        for convolution in self.conv_norm_relus:
+            c2_msra_fill(convolution)
+        for linear in self.fcs:
+            c2_xavier_fill(linear)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
