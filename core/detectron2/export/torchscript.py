@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from detectron2.modeling.meta_arch import META_ARCH_REGISTRY
 from detectron2.utils.file_io import PathManager  # noqa: F401
+from detectron2.utils.unavailable import _refuse
 
 from .torchscript_patch import freeze_training_mode, patch_instances
 
@@ -27,7 +29,10 @@ def scripting_with_instances(model: nn.Module, fields: Mapping[str, type]) -> An
 
     Raises:
         AssertionError: the module is in training mode.
+        UnavailableError: it is a whole model.
     """
+    if type(model).__name__ in META_ARCH_REGISTRY:
+        _refuse("scripting_with_instances", "scripting of whole models")
     assert not model.training, "Only modules in evaluation mode can be scripted: call eval()"
     with freeze_training_mode(model), patch_instances(fields):
         return torch.jit.script(model)

@@ -22,6 +22,7 @@ from detectron2.utils.testing import (
     random_boxes,
     reload_script_model,
 )
+from tests.core.modeling.dense_models import tiny_retinanet
 
 PROPOSALS = {"proposal_boxes": Boxes, "objectness_logits": torch.Tensor}
 DETECTIONS = {
@@ -151,6 +152,12 @@ def test_heads_without_masks():
 def test_modules_in_training_mode_are_not_scripted():
     with pytest.raises(AssertionError):
         scripting_with_instances(torch.nn.ReLU().train(), PROPOSALS)
+
+
+@pytest.mark.core_only(reason="core scripts the parts of models")
+def test_whole_models_are_refused():
+    with pytest.raises(NotImplementedError, match="script its parts, trace it with"):
+        scripting_with_instances(tiny_retinanet().eval(), DETECTIONS)
 
 
 def test_sizes_of_resized_images():
