@@ -216,12 +216,12 @@ class AspectRatioGroupedDataset(data.IterableDataset):
     def __init__(self, dataset: Iterable[dict[str, Any]], batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
-        # Tall and wide images; what waits there at the end is left for the next iteration.
+        # Wide and tall images; what waits there at the end is left for the next iteration.
         self._buckets: list[list[dict[str, Any]]] = [[], []]
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         for element in self.dataset:
-            group = int(element["width"] > element["height"])
+            group = int(element["width"] <= element["height"])
             self._buckets[group].append(element)
             if len(self._buckets[group]) == self.batch_size:
                 # Before the batch is handed out: the iteration may end there.

@@ -103,7 +103,7 @@ def test_what_waits_for_its_group_is_not_lost():
     assert [[d["id"] for d in batch] for batch in dataset] == [[0, 2]]
     # Nor is it there twice if an iteration ends early.
     assert [d["id"] for d in next(iter(dataset))] == [1, 1]
-    assert [len(bucket) for bucket in dataset._buckets] == [1, 0]
+    assert [len(bucket) for bucket in dataset._buckets] == [0, 1]
 
 
 def test_endless_sampler_through_a_loader():

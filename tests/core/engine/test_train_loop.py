@@ -177,6 +177,7 @@ class NewLosses(TwoLosses):
         return {**super().forward(batch), f"loss_{self.calls}": torch.tensor(float(self.calls))}
 
 
+@pytest.mark.core_only(reason="upstream's storage may grow while it is read")
 def test_writers_read_what_the_thread_writes_meanwhile():
     trainer = make_trainer(model=NewLosses(), async_write_metrics=True)
     read = []
