@@ -63,6 +63,8 @@ setup(
             "model_zoo/*.txt",
             "model_zoo/configs/*.yaml",
             "model_zoo/configs/*/*.yaml",
+            "model_zoo/configs/*/*.py",
+            "model_zoo/configs/*/*/*.py",
         ]
     },
     install_requires=REQUIREMENTS,

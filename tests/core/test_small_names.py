@@ -199,6 +199,13 @@ def test_losses_of_a_single_box():
             loss(second.flip(0), first)
 
 
+def test_common_beginnings_of_names():
+    from detectron2.checkpoint.c2_model_loading import _longest_common_prefix_str
+
+    assert _longest_common_prefix_str(["backbone.res2", "backbone.res3", "back"]) == "back"
+    assert _longest_common_prefix_str(["a", "b"]) == ""
+
+
 def test_a_data_set_mapped_by_a_lambda_is_pickled():
     from detectron2.data import MapDataset
 

@@ -27,8 +27,8 @@ def _relative_file(importing: str, name: str, level: int) -> str:
     path = os.path.join(folder, *name.split(".")).rstrip("/")
     if not name or (PathManager.isdir(path) and not PathManager.isfile(f"{path}.py")):
         raise ImportError(
-            f"Config file {importing} imports the folder {path}: a config file can only import "
-            "names from other config files, as in 'from .file import name'."
+            f"Config file {importing} imports the folder {path}: a relative import in a config "
+            "file has to name another config file, as in 'from .file import name'."
         )
     if not PathManager.isfile(f"{path}.py"):
         raise ImportError(f"Config file {importing} imports from {path}.py, which does not exist.")

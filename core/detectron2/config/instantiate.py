@@ -22,7 +22,7 @@ def dump_dataclass(obj: Any) -> dict[str, Any]:
     def describe(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
             return dump_dataclass(value)
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             return [describe(item) for item in value]
         return value
 

@@ -24,6 +24,7 @@ from ._loader import PACKAGE, cast_to_config, run_config_file
 from ._loader import cast_to_config as _cast_to_config  # noqa: F401
 from ._python_text import assignments, expression
 from ._yaml import load_saved, with_line
+from .instantiate import dump_dataclass
 
 __all__ = ["LazyCall", "LazyConfig"]
 
@@ -101,13 +102,15 @@ def _nameable(target: Any) -> str | None:
 
 
 def _with_named_targets(value: Any) -> Any:
-    """The container ``value`` with names in place of the callables under ``_target_``."""
+    """``value`` with names for the callables under ``_target_``, and dataclasses as such calls."""
     if isinstance(value, dict):
         named = {key: _with_named_targets(item) for key, item in value.items()}
         target = value.get("_target_")
         if callable(target):
             named["_target_"] = _nameable(target) or target
         return named
+    if is_dataclass(value) and not isinstance(value, type) and _nameable(type(value)):
+        return dump_dataclass(value)
     return [_with_named_targets(item) for item in value] if isinstance(value, list) else value
 
 

@@ -216,15 +216,17 @@ class AspectRatioGroupedDataset(data.IterableDataset):
     def __init__(self, dataset: Iterable[dict[str, Any]], batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
+        # Wide and tall images; what waits there at the end is left for the next iteration.
+        self._buckets: list[list[dict[str, Any]]] = [[], []]
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
         for element in self.dataset:
-            is_wide = element["width"] > element["height"]
-            groups[is_wide].append(element)
-            if len(groups[is_wide]) == self.batch_size:
-                yield groups[is_wide]
-                groups[is_wide] = []
+            group = int(element["width"] <= element["height"])
+            self._buckets[group].append(element)
+            if len(self._buckets[group]) == self.batch_size:
+                # Before the batch is handed out: the iteration may end there.
+                batch, self._buckets[group] = self._buckets[group], []
+                yield batch
 
 
 (_roundrobin, _shard_iterator_dataloader_worker) = unavailable(

@@ -35,6 +35,11 @@ class Schema:
     parts: tuple[Schema, ...] = ()
     keys: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # Of a saved schema they are lists.
+        for name in ("parts", "keys"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @property
     def num_leaves(self) -> int:
         """How many leaves it is called with."""
@@ -133,7 +138,7 @@ class TracingAdapter(nn.Module):
             inference_func: called as ``inference_func(model, *inputs)``, to call the model in
                 another way.
             allow_non_tensor: keep leaves of the inputs that are not tensors as constants, and drop
-                those of the outputs.
+                those of the outputs. The adapter itself then takes ``flattened_inputs`` alone.
 
         Raises:
             ValueError: the inputs have such leaves and ``allow_non_tensor`` is False.
@@ -143,26 +148,37 @@ class TracingAdapter(nn.Module):
         self.model = model.module if isinstance(model, wrappers) else model
         self.inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         self.inference_func, self.allow_non_tensor = inference_func, allow_non_tensor
-        self._leaves, self._schema = flatten_to_tuple(self.inputs)
-        self.flattened_inputs = self._only_tensors(self._leaves, "inputs")
-        complete = len(self.flattened_inputs) == len(self._leaves)
-        self.inputs_schema: Schema | None = self._schema if complete else None
+        leaves, schema = flatten_to_tuple(self.inputs)
+        self.flattened_inputs = self._only_tensors(leaves, "inputs")
+        complete = len(self.flattened_inputs) == len(leaves)
+        self.inputs_schema: Schema | None = schema if complete else None
         self.outputs_schema: Any = None
 
     def _only_tensors(self, leaves: Sequence[Any], what: str) -> tuple[Tensor, ...]:
         others = [leaf for leaf in leaves if not isinstance(leaf, Tensor)]
         if others and not self.allow_non_tensor:
             raise ValueError(
-                f"The {what} have a {type(others[0]).__name__}, and only tensors can be traced: "
-                "leave it out, or set allow_non_tensor."
+                f"The {what} of a traced model must only contain tensors, not a "
+                f"{type(others[0]).__name__}: leave it out, or set allow_non_tensor."
             )
         return tuple(leaf for leaf in leaves if isinstance(leaf, Tensor))
 
     def forward(self, *args: Tensor) -> tuple[Tensor, ...]:
-        """Run the model, without gradients, on the inputs that have the tensors ``args``."""
-        tensors = iter(args)
-        leaves = [next(tensors) if isinstance(x, Tensor) else x for x in self._leaves]
-        inputs = self._schema(leaves)
+        """Run the model, without gradients, on the inputs that have the tensors ``args``.
+
+        Raises:
+            ValueError: other tensors than those it was made with, and their constants may not fit.
+        """
+        own = self.flattened_inputs
+        if self.inputs_schema is not None:
+            inputs = self.inputs_schema(args)
+        elif len(args) == len(own) and all(x is y for x, y in zip(args, own, strict=True)):
+            inputs = self.inputs
+        else:
+            raise ValueError(
+                "A TracingAdapter of inputs with constants cannot generalize to other inputs: call "
+                "it with its flattened_inputs, or make another one."
+            )
         with torch.no_grad():
             if self.inference_func is None:
                 outputs = self.model(*inputs)

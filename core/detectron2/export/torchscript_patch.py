@@ -15,6 +15,7 @@ from torch import nn
 
 # TorchScript looks the types of fields up here, by their full names.
 import detectron2  # noqa: F401
+from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.env import _import_file
 from detectron2.utils.unavailable import INTERNALS, unavailable
@@ -137,6 +138,12 @@ def _clear_jit_cache() -> None:
     _jit_caching_layer.clear()
 
 
+def _compile_class(kind: type) -> None:
+    """Compile a class of modules' attributes: of itself TorchScript does what its code makes."""
+    names = torch._jit_internal.createResolutionCallbackForClassMethods(kind)
+    torch.jit.script(kind, _rcb=names)
+
+
 def _add_instances_conversion_methods(new_instances: Any) -> None:
     """Give the class ``from_instances``, which makes an object of it from Instances."""
 
@@ -168,6 +175,7 @@ def patch_instances(fields: Mapping[str, type]) -> Iterator[Any]:
     """
     name, source = _gen_instance_module(fields)
     _clear_jit_cache()
+    _compile_class(Box2BoxTransform)
     with tempfile.TemporaryDirectory(prefix="detectron2") as folder:
         path = Path(folder, f"{name}.py")
         path.write_text(source, encoding="utf-8")
@@ -211,13 +219,16 @@ def freeze_training_mode(model: nn.Module) -> Iterator[None]:
     """
     kinds = {type(module) for module in model.modules()}
     kinds = {kind for kind in kinds if not hasattr(kind, "__constants__")}
+    before = {kind: vars(kind).get("__annotations__", {}) for kind in kinds}
     for kind in kinds:
-        kind.__annotations__["training"] = torch.jit.Final[bool]
+        # The nearest ones of a base class count where the class has none.
+        known = next(found for x in kind.__mro__ if (found := vars(x).get("__annotations__")))
+        kind.__annotations__ = {**known, "training": torch.jit.Final[bool]}
     try:
         yield
     finally:
-        for kind in kinds:
-            kind.__annotations__["training"] = bool
+        for kind, annotations in before.items():
+            kind.__annotations__ = annotations
 
 
 (_gen_instance_class, patch_nonscriptable_classes) = unavailable(

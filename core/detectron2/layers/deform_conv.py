@@ -48,7 +48,6 @@ class _DeformableBase(nn.Module):
         for label, channels, parts in (
             ("in_channels", in_channels, groups),
             ("out_channels", out_channels, groups),
-            ("in_channels", in_channels, deformable_groups),
         ):
             if channels % parts:
                 raise ValueError(
@@ -73,6 +72,11 @@ class _DeformableBase(nn.Module):
         self, x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """Deformable convolution, normalisation, activation; ``x`` may be an empty batch."""
+        if x.shape[1] % self.deformable_groups:
+            raise ValueError(
+                f"{x.shape[1]} channels cannot be divided into {self.deformable_groups} deformable "
+                "groups of a convolution"
+            )
         self._check_offset(offset)
         if len(x) == 0:
             # The operator refuses empty batches. An ordinary convolution of nothing has the same
@@ -143,6 +147,8 @@ class ModulatedDeformConv(_DeformableBase):
         shape = (in_channels, out_channels, kernel_size, stride, padding, dilation)
         super().__init__(*shape, groups, deformable_groups, bias, norm, activation)
         self.with_bias = bias
+        # As they were given: upstream's too are pairs in the other class only.
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
     def forward(self, x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Convolves.

@@ -28,7 +28,7 @@ def batched_nms(
         ValueError: ``boxes`` has another shape.
     """
     if boxes.shape[-1] != 4:
-        raise ValueError(f"batched_nms expects boxes of shape (N, 4), got {list(boxes.shape)}")
+        raise ValueError(f"batched_nms expects boxes of shape (N, 4), got {boxes.shape}")
     # float32: groups are kept apart by offsets, which half precision could not represent.
     return tv_batched_nms(boxes.float(), scores.float(), idxs, iou_threshold)
 

@@ -6,8 +6,6 @@ from torchvision.ops import roi_align
 
 __all__ = ["ROIAlign", "roi_align"]
 
-LOW_PRECISION = (torch.float16, torch.bfloat16)
-
 
 class ROIAlign(nn.Module):
     """Samples a grid of features inside each region by bilinear interpolation."""
@@ -49,10 +47,11 @@ class ROIAlign(nn.Module):
         if rois.dim() != 2 or rois.shape[1] != 5:
             raise ValueError(
                 "ROIAlign expects regions of shape (R, 5): index in the batch and a box, but got "
-                f"{list(rois.shape)}"
+                f"{rois.shape}"
             )
         # Half precision cannot hold box coordinates (float16 has steps of 0.5 at 1000 pixels).
-        dtype = torch.float32 if input.dtype in LOW_PRECISION else input.dtype
+        low = input.dtype == torch.float16 or input.dtype == torch.bfloat16
+        dtype = torch.float32 if low else input.dtype
         pooled = roi_align(
             input.to(dtype),
             rois.to(dtype),

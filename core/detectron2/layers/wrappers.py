@@ -59,23 +59,30 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolution, normalisation, activation. ``x``: (N, C, H, W), N may be 0."""
+        if not torch.jit.is_scripting():
+            self._check_not_empty(x)
+        # In the words that TorchScript compiles: no super(), and None only in an if.
+        out = self._conv_forward(x, self.weight, self.bias)
+        if self.norm is not None:
+            out = self.norm(out)
+        if self.activation is not None:
+            out = self.activation(out)
+        return out
+
+    def _check_not_empty(self, x: torch.Tensor) -> None:
         if x.numel() == 0 and self.training and isinstance(self.norm, nn.SyncBatchNorm):
             raise ValueError(
                 "SyncBatchNorm cannot be trained with an empty batch: use naiveSyncBN_N instead"
             )
-        out = super().forward(x)
-        for step in (self.norm, self.activation):
-            out = out if step is None else step(out)
-        return out
 
 
-def cat(tensors: Sequence[torch.Tensor], dim: int = 0) -> torch.Tensor:
+def cat(tensors: list[torch.Tensor], dim: int = 0) -> torch.Tensor:
     """Like :func:`torch.cat`, but a single tensor is returned as it is, without a copy.
 
     Raises:
         TypeError: ``tensors`` is neither a list nor a tuple.
     """
-    if not isinstance(tensors, (list, tuple)):
+    if not torch.jit.is_scripting() and not isinstance(tensors, (list, tuple)):
         raise TypeError(f"cat expects a list or tuple of tensors, got a {type(tensors).__name__}")
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim)
 

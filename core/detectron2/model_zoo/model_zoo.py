@@ -66,7 +66,10 @@ def get_config_file(config_path: str) -> str:
         return str(path)
     hint = "the names are those of Detectron2's model zoo, such as COCO-Detection/..._FPN_1x.yaml"
     if config_path.endswith(".py"):
-        hint = "detectron2-core has its YAML configs only: use one of those, or a LazyConfig file"
+        hint = (
+            "detectron2-core has all YAML configs but, of the Python ones, those of Mask R-CNN, "
+            "RetinaNet and FCOS: use one of those, or a LazyConfig file of your own"
+        )
     raise RuntimeError(f"The model zoo has no config '{config_path}': {hint}.")
 
 

@@ -111,11 +111,13 @@ class DefaultAnchorGenerator(nn.Module):
         }
 
     @property
+    @torch.jit.unused
     def num_cell_anchors(self) -> list[int]:
         """Anchors at each location, one number a level."""
         return [len(anchors) for anchors in self.cell_anchors]
 
     @property
+    @torch.jit.unused
     def num_anchors(self) -> list[int]:
         """The same as :attr:`num_cell_anchors`."""
         return self.num_cell_anchors
@@ -135,16 +137,17 @@ class DefaultAnchorGenerator(nn.Module):
         half = torch.stack([width, ratio * width], dim=2).flatten(0, 1) / 2
         return torch.cat([-half, half], dim=1).float()
 
-    def _grid_anchors(self, grid_sizes: Sequence[Sequence[int]]) -> list[Tensor]:
+    def _grid_anchors(self, grid_sizes: list[list[int]]) -> list[Tensor]:
         """All anchors of feature maps of the given (height, width), one (A, 4) tensor a level."""
-        anchors = []
-        for (height, width), stride, cell in zip(
-            grid_sizes, self.strides, self.cell_anchors, strict=True
-        ):
+        anchors: list[Tensor] = []
+        # Of all ways to the buffers TorchScript knows this one.
+        cells: list[Tensor] = [named[1] for named in self.cell_anchors.named_buffers()]
+        for size, stride, cell in zip(grid_sizes, self.strides, cells):  # noqa: B905
+            height, width = size
             start = self.offset * stride
             x = torch.arange(width, dtype=torch.float32, device=cell.device) * stride + start
             y = torch.arange(height, dtype=torch.float32, device=cell.device) * stride + start
-            grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+            grid_y, grid_x = torch.meshgrid([y, x], indexing="ij")
             corners = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=2)
             anchors.append((corners[:, :, None] + cell).reshape(-1, 4))
         return anchors
@@ -164,7 +167,8 @@ class DefaultAnchorGenerator(nn.Module):
                 f"The anchor generator has {self.num_features} strides but got"
                 f" {len(features)} feature maps."
             )
-        return [Boxes(a) for a in self._grid_anchors([tuple(f.shape[-2:]) for f in features])]
+        sizes: list[list[int]] = [feature.shape[-2:] for feature in features]  # type: ignore[misc]
+        return [Boxes(anchors) for anchors in self._grid_anchors(sizes)]
 
 
 ANCHOR_GENERATOR_REGISTRY.register(DefaultAnchorGenerator)

@@ -143,9 +143,11 @@ class ROIPooler(nn.Module):
         Returns:
             (M, C, output height, output width), in the order of the boxes.
         """
-        self._check(x, box_lists)
-        if not box_lists:
-            return x[0].new_zeros((0, x[0].shape[1], *self.output_size))
+        if not torch.jit.is_scripting():
+            self._check(x, box_lists)
+        height, width = self.output_size
+        if len(box_lists) == 0:
+            return x[0].new_zeros([0, x[0].shape[1], height, width])
         rois = convert_boxes_to_pooler_format(box_lists)
         if len(self.level_poolers) == 1:
             return self.level_poolers[0](x[0], rois)
@@ -153,13 +155,13 @@ class ROIPooler(nn.Module):
             box_lists, self.min_level, self.max_level, self.canonical_box_size, self.canonical_level
         )
         # Not len(rois): a traced program would keep the number of its own image.
-        regions = x[0].new_empty((rois.shape[0], x[0].shape[1], *self.output_size))
+        regions = x[0].new_empty([rois.shape[0], x[0].shape[1], height, width])
         # Levels without boxes are pooled too: all of them stay part of the graph, as
         # distributed training expects.
-        for level, (pooler, feature) in enumerate(zip(self.level_poolers, x, strict=True)):
+        for level, pooler in enumerate(self.level_poolers):
             mine = (levels == level).nonzero().squeeze(1)
             # Keeps nothing but the indices for the backward pass.
-            regions.index_put_((mine,), pooler(feature, rois[mine]))
+            regions.index_put_([mine], pooler(x[level], rois[mine]))
         return regions
 
     def _check(self, x: list[Tensor], box_lists: list[Boxes]) -> None:

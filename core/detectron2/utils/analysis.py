@@ -1,8 +1,6 @@
 """Parameter and operation counts of models whose inputs and outputs are not plain tensors."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from fvcore.nn import activation_count, parameter_count
 from fvcore.nn import parameter_count_table as _parameter_count_table
 from torch import nn
 
+from detectron2.evaluation.evaluator import inference_context
 from detectron2.export import TracingAdapter
 from detectron2.utils.unavailable import INTERNALS, unavailable
 
@@ -63,16 +62,6 @@ def parameter_count_table(model: nn.Module, max_depth: int = 3) -> str:
     return _parameter_count_table(model, max_depth)
 
 
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
 def flop_count_operators(model: nn.Module, inputs: Any) -> dict[str, float]:
     """10^9 multiply-adds of a run in evaluation mode by kind of operator.
 
@@ -81,7 +70,7 @@ def flop_count_operators(model: nn.Module, inputs: Any) -> dict[str, float]:
             average over several inputs.
         inputs: see :class:`FlopCountAnalysis`.
     """
-    with _evaluation_mode(model):
+    with inference_context(model):
         counts = FlopCountAnalysis(model, inputs).by_operator()
     return {name: count / 1e9 for name, count in counts.items()}
 
@@ -100,7 +89,7 @@ def activation_count_operators(
     free: dict[str, Any] = {name: lambda *args, **kwargs: Counter() for name in _IGNORED_OPS}
     adapter = TracingAdapter(model, [{"image": inputs[0]["image"]}], allow_non_tensor=True)
     operators = {**free, **kwargs.pop("supported_ops", {})}
-    with _evaluation_mode(adapter):
+    with inference_context(adapter):
         return activation_count(
             adapter, adapter.flattened_inputs, supported_ops=operators, **kwargs
         )[0]

@@ -24,7 +24,8 @@ REMEDIES = {
     "transformer and RegNet backbones": f"use a ResNet, register your own backbone, or {UPSTREAM}",
     "mmdetection's models": f"use a model of this package, or {UPSTREAM}",
     "Caffe2 export": f"export with detectron2.export.TracingAdapter, or {UPSTREAM}",
-    "scripting of whole models": f"trace with detectron2.export.TracingAdapter, or {UPSTREAM}",
+    "scripting of whole models": "script its parts, trace it with "
+    f"detectron2.export.TracingAdapter, or {UPSTREAM}",
     "Caffe2's weight names": f"convert the file once with upstream Detectron2, or {UPSTREAM}",
     INTERNALS: f"use the public functions of its module, or {UPSTREAM}",
 }

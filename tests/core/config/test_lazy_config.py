@@ -1,5 +1,6 @@
 import ast
 import builtins
+import collections
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from detectron2.config import LazyCall, LazyConfig, instantiate
+from detectron2.layers import ShapeSpec
 
 BASE = """
 from torch import nn
@@ -288,6 +290,32 @@ cfg.plain.pair = [1, 2]
 """
     assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(expected))
     assert LazyConfig.to_py(config, prefix="").startswith("conv")
+
+
+def test_to_py_is_formatted():
+    call = LazyCall(collections.Counter)(name="a 'quoted' word", other=["x" * 20] * 3)
+    text = LazyConfig.to_py(OmegaConf.create({"call": call, "text": {"b": "it's", "a": 'say "x"'}}))
+    assert (
+        text
+        == """cfg.call = collections.Counter(
+    name="a 'quoted' word",
+    other=["xxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxx"],
+)
+cfg.text.a = 'say "x"'
+cfg.text.b = "it's"
+"""
+    )
+
+
+def test_dataclasses_are_saved_as_calls(tmp_path):
+    config = LazyCall("builtins.dict")(
+        shapes=[ShapeSpec(channels=4)], shape=ShapeSpec(channels=1, width=3)
+    )
+    path = str(tmp_path / "saved.yaml")
+    LazyConfig.save(OmegaConf.create({"call": config}, flags={"allow_objects": True}), path)
+    for cfg in (config, LazyConfig.load(path).call):
+        assert instantiate(cfg)["shape"] == ShapeSpec(channels=1, width=3)
+        assert instantiate(cfg)["shapes"][0] == ShapeSpec(channels=4)
 
 
 @pytest.mark.core_only(reason="upstream takes classes only as targets")

@@ -97,6 +97,15 @@ def test_groups_are_wide_or_tall():
     assert [[d["id"] for d in batch] for batch in batches] == [[1, 2], [0, 4], [3, 5]]
 
 
+def test_what_waits_for_its_group_is_not_lost():
+    dicts = [{"id": i, "width": 1 + (i % 2), "height": 1} for i in range(3)]
+    dataset = AspectRatioGroupedDataset(dicts, 2)
+    assert [[d["id"] for d in batch] for batch in dataset] == [[0, 2]]
+    # Nor is it there twice if an iteration ends early.
+    assert [d["id"] for d in next(iter(dataset))] == [1, 1]
+    assert [len(bucket) for bucket in dataset._buckets] == [0, 1]
+
+
 def test_endless_sampler_through_a_loader():
     dataset = ToIterableDataset(list(range(5)), TrainingSampler(5, seed=1))
     loader = iter(DataLoader(dataset, batch_size=None))

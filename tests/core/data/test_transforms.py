@@ -251,4 +251,15 @@ def test_crop_leaves_out_polygons_outside():
     inside = np.array([[12.0, 12], [20, 12], [20, 20]])
     kept = crop.apply_polygons([outside, touching, inside])
     assert len(kept) == 1
-    np.testing.assert_allclose(kept[0], inside - 10)
+    # As shapely does, whichever way round they came.
+    np.testing.assert_allclose(kept[0], (inside - 10)[::-1])
+    np.testing.assert_allclose(crop.apply_polygons([inside[::-1]])[0], (inside - 10)[::-1])
+
+
+def test_integer_polygons_stay_integers():
+    polygons = [np.array([[91, 46], [144, 46], [144, 111]])]
+    (resized,) = T.ResizeTransform(100, 200, 73, 145).apply_polygons(polygons)
+    assert resized.dtype.kind == "i"
+    assert resized.tolist() == [[65, 33], [104, 33], [104, 81]]
+    (exact,) = T.ResizeTransform(100, 200, 73, 145).apply_polygons([np.array([[91.0, 46.0]])])
+    np.testing.assert_allclose(exact, [[91 * 0.725, 46 * 0.73]])

@@ -1,5 +1,7 @@
 """The loop, its hooks, and the plain and the mixed-precision trainer."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -163,6 +165,39 @@ def test_metrics_written_in_a_thread_are_all_there_at_the_end():
     trainer.train(0, 4)
     history = trainer.storage.history("total_loss").values()
     assert [iteration for _, iteration in history] == [0, 1, 2, 3]
+
+
+class NewLosses(TwoLosses):
+    """A loss of another name in every iteration."""
+
+    calls = 0
+
+    def forward(self, batch):
+        self.calls += 1
+        return {**super().forward(batch), f"loss_{self.calls}": torch.tensor(float(self.calls))}
+
+
+@pytest.mark.core_only(reason="upstream's storage may grow while it is read")
+def test_writers_read_what_the_thread_writes_meanwhile():
+    trainer = make_trainer(model=NewLosses(), async_write_metrics=True)
+    read = []
+
+    def write(trainer):
+        for _ in range(4):
+            read.append(dict(trainer.storage.latest_with_smoothing_hint(20)))
+            for name in trainer.storage.histories():
+                trainer.storage.history(name).latest()
+
+    trainer.register_hooks([CallbackHook(after_step=write)])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the threads take turns as often as they can
+    try:
+        trainer.train(0, 100)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(read) == 400
+    latest = trainer.storage.latest()
+    assert all(latest[f"loss_{i + 1}"] == (i + 1, i) for i in range(100))
 
 
 @pytest.mark.core_only(reason="upstream only logs what the thread raises, and trains on")

@@ -1,9 +1,12 @@
 """Models on flat tensors, and the way back to structures."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
+from detectron2.config.instantiate import dump_dataclass, instantiate
 from detectron2.export import TracingAdapter
 from detectron2.export.flatten import flatten_to_tuple
 from detectron2.structures import Boxes, Instances
@@ -70,6 +73,22 @@ def test_what_is_no_tensor():
     assert len(adapter(*adapter.flattened_inputs)) == 3
     with pytest.raises(ValueError, match="outputs"):
         TracingAdapter(nn.Identity(), torch.ones(1), lambda model, x: {"a": "text"})(torch.ones(1))
+
+
+def test_constants_of_inputs_do_not_serve_other_tensors():
+    adapter = TracingAdapter(Toy(), ([{"image": torch.rand(3, 4)}], 2.0), allow_non_tensor=True)
+    adapter(*adapter.flattened_inputs)
+    with pytest.raises(ValueError, match="cannot generalize"):
+        adapter(torch.rand(3, 4))
+
+
+def test_schemas_are_saved_as_text():
+    schema = flatten_to_tuple([3, ({"a": Boxes(torch.ones(1, 4))}, make_instances(2))])[1]
+    text = json.dumps(dump_dataclass(schema))
+    again = instantiate(json.loads(text))
+    assert again == schema
+    other = flatten_to_tuple([1, ({"a": Boxes(torch.ones(2, 4))}, make_instances(1))])[0]
+    assert isinstance(again(other)[1], tuple)
 
 
 def test_a_detector():

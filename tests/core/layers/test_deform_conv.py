@@ -153,3 +153,16 @@ def test_wrong_groups_and_offsets_are_refused():
         DeformConv(4, 6, 3, groups=4)
     with pytest.raises((RuntimeError, ValueError)):
         DeformConv(4, 6, 3, padding=1)(torch.zeros(1, 4, 5, 5), torch.zeros(1, 9, 5, 5))
+    layer = DeformConv(3, 6, 3, padding=1, deformable_groups=2)
+    with pytest.raises((RuntimeError, ValueError)):
+        layer(torch.zeros(1, 3, 5, 5), torch.zeros(1, 36, 5, 5))
+
+
+def test_settings_are_printed():
+    text = "in_channels=3, out_channels=6, kernel_size=(3, 3), stride={}, padding={}, dilation={}, "
+    text += "groups=1, deformable_groups=2, bias={}"
+    pairs = text.format((2, 2), (1, 1), (1, 1), False)
+    assert repr(DeformConv(3, 6, 3, 2, 1, deformable_groups=2)) == f"DeformConv({pairs})"
+    numbers = text.format(2, 1, 1, True)
+    modulated = ModulatedDeformConv(3, 6, 3, 2, 1, deformable_groups=2)
+    assert repr(modulated) == f"ModulatedDeformConv({numbers})"

@@ -5,11 +5,19 @@ import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from detectron2 import model_zoo
-from detectron2.config import get_cfg
+from detectron2.config import get_cfg, instantiate
 from detectron2.model_zoo.model_zoo import _ModelZooUrls
-from detectron2.modeling import FPN, GeneralizedRCNN, RetinaNet, SemanticSegmentor, build_model
+from detectron2.modeling import (
+    FCOS,
+    FPN,
+    GeneralizedRCNN,
+    RetinaNet,
+    SemanticSegmentor,
+    build_model,
+)
 
 FOLDER = Path(model_zoo.get_config_file("Base-RCNN-FPN.yaml")).parent
 NAMES = sorted(
@@ -19,6 +27,18 @@ NAMES = sorted(
 )
 # Of all configs' keys and values: what upstream 0.6 answers.
 DIGEST = "d214ca20da1db3138eb407cedf813a517d61510dd8090d838180f255397c9a1b"
+# Of some LazyConfigs, each without the order of keys.
+LAZY_DIGESTS = {
+    "common/train": "57c7495b86def6d2",
+    "common/optim": "985ae5a053c7e4e1",
+    "common/coco_schedule": "8dfa20dd045df56d",
+    "common/data/coco": "661b8f4f83c4e137",
+    "common/models/mask_rcnn_fpn": "34a164ec2dad9bfb",
+    "common/models/cascade_rcnn": "fd0934ec8a858e99",
+    "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x": "f0b9863ba1f6e65a",
+    "COCO-Detection/retinanet_R_50_FPN_1x": "5ea49ef7a0b165bb",
+    "COCO-Detection/fcos_R_50_FPN_1x": "c390a8b8e103e76c",
+}
 
 
 def test_all_published_names_are_there():
@@ -103,7 +123,42 @@ def test_weights_of_caffe2_are_refused():
         model_zoo.get("Misc/mask_rcnn_R_50_FPN_3x_gn.yaml", device="cpu")
 
 
-@pytest.mark.core_only(reason="core has no LazyConfigs in its zoo")
+@pytest.mark.core_only(reason="core has some of the LazyConfigs only")
 def test_the_message_says_what_to_do():
-    with pytest.raises(RuntimeError, match="YAML configs only"):
-        model_zoo.get_config("common/models/mask_rcnn_fpn.py")
+    with pytest.raises(RuntimeError, match=r"of the Python ones, those of Mask R-CNN, RetinaNet"):
+        model_zoo.get_config("common/models/panoptic_fpn.py")
+
+
+def plain(value):
+    """Without order of keys, tuples and functions."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in sorted(value.items())}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (int, float)):
+        return float(value)
+    return value.__qualname__ if callable(value) else str(value)
+
+
+@pytest.mark.parametrize("name", LAZY_DIGESTS)
+def test_every_value_of_the_lazy_configs(name):
+    config = OmegaConf.to_container(model_zoo.get_config(f"{name}.py"), resolve=False)
+    text = json.dumps(plain(config), sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == LAZY_DIGESTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("mask_rcnn_fpn", GeneralizedRCNN), ("cascade_rcnn", GeneralizedRCNN),
+     ("retinanet", RetinaNet), ("fcos", FCOS)],
+)  # fmt: skip
+def test_models_of_the_lazy_configs_are_built(name, kind):
+    model = model_zoo.get_config(f"common/models/{name}.py").model
+    assert isinstance(instantiate(model), kind)
+
+
+def test_schedules_of_the_lazy_configs():
+    schedules = model_zoo.get_config("common/coco_schedule.py")
+    once, thrice = (instantiate(schedules[f"lr_multiplier_{x}x"]) for x in (1, 3))
+    assert [round(once(x / 90), 3) for x in (0, 59, 61, 79, 81)] == [0.001, 1, 0.1, 0.1, 0.01]
+    assert [round(thrice(x / 270), 3) for x in (209, 211, 249, 251)] == [1, 0.1, 0.1, 0.01]

@@ -16,10 +16,14 @@ from detectron2.modeling.backbone.resnet import (
     DeformBottleneckBlock,
     ResNetBlockBase,
 )
+from detectron2.modeling.proposal_generator import build_proposal_generator
+from detectron2.modeling.roi_heads import FastRCNNConvFCHead
 from tests.core.modeling.dense_models import load_procedural, tiny_resnet
 
 BAD_INPUT = (AssertionError, ValueError)
 ALL = ["res2", "res3", "res4", "res5"]
+# What upstream's weights add up to.
+SEEDED_SUMS = [1.86442, -17.83356, -0.9667, 1.84376, 0.67594]
 
 
 def torchvision_name(name):
@@ -111,6 +115,22 @@ def test_seeds_give_the_initialisation_of_c2_msra():
     block = BottleneckBlock(64, 128, bottleneck_channels=256)
     expected = (2 / (9 * 256)) ** 0.5
     assert float(block.conv2.weight.detach().std()) == pytest.approx(expected, rel=0.02)
+
+
+def test_a_seed_gives_a_c4_model_the_weights_it_gives_upstream():
+    torch.manual_seed(121)
+    cfg = get_cfg()
+    backbone = build_backbone(cfg)
+    rpn = build_proposal_generator(cfg, backbone.output_shape())
+    heads = FastRCNNConvFCHead(
+        ShapeSpec(channels=4, height=3, width=3), conv_dims=[6, 5], fc_dims=[8, 7]
+    )
+    sums = [
+        float(weight.detach().double().sum())
+        for weight in (backbone.stem.conv1.weight, rpn.rpn_head.conv.weight,
+                       heads.conv2.weight, heads.fc1.weight, heads.fc2.weight)
+    ]  # fmt: skip
+    assert sums == pytest.approx(SEEDED_SUMS, abs=1e-4)
 
 
 def test_state_dict_names_of_blocks():

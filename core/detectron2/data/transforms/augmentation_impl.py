@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from fvcore.transforms.transform import HFlipTransform, NoOpTransform, Transform, VFlipTransform
 from PIL import Image
 
@@ -141,6 +142,8 @@ class ResizeShortestEdge(Augmentation):
         interp: a PIL interpolation.
     """
 
+    # Only the computation of sizes is for TorchScript.
+    @torch.jit.unused
     def __init__(
         self,
         short_edge_length: int | Sequence[int],
@@ -160,12 +163,15 @@ class ResizeShortestEdge(Augmentation):
         self.sample_style, self.interp = sample_style, interp
         self.is_range = sample_style == "range"
 
+    @torch.jit.unused
     def _sample_length(self) -> int:
         if self.is_range:
             return np.random.randint(self.short_edge_length[0], self.short_edge_length[1] + 1)
         return np.random.choice(self.short_edge_length)
 
-    def get_transform(self, image: np.ndarray) -> Transform:
+    # No types, of which TorchScript would want to know.
+    @torch.jit.unused
+    def get_transform(self, image):  # type: ignore[no-untyped-def]
         """A resize of an image of this size."""
         length = self._sample_length()
         if length == 0:

@@ -63,11 +63,12 @@ class ResizeTransform(Transform):
         return resize(img, self.new_h, self.new_w, method)
 
     def apply_coords(self, coords: np.ndarray) -> np.ndarray:
-        """Scale an N x 2 array of (x, y), in place like fvcore's transforms if it is of floats."""
-        if coords.dtype.kind != "f":
-            coords = coords.astype(np.float64)
-        coords[:, 0] *= self.new_w / self.w
-        coords[:, 1] *= self.new_h / self.h
+        """Scale an N x 2 array of (x, y), in place like fvcore's transforms.
+
+        Integers stay integers: they are cut off.
+        """
+        coords[:, 0] = coords[:, 0] * (self.new_w / self.w)
+        coords[:, 1] = coords[:, 1] * (self.new_h / self.h)
         return coords
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
@@ -118,8 +119,14 @@ class CropTransform(_CropTransform):
         """
         low = np.array([self.x0, self.y0], dtype=np.float64)
         high = low + np.array([self.w, self.h])
-        clipped = (_clip_polygon(np.asarray(p, dtype=np.float64), low, high) for p in polygons)
-        return [polygon - low for polygon in clipped if _polygon_area(polygon) > 0]
+        clipped = [_clip_polygon(np.asarray(p, dtype=np.float64), low, high) for p in polygons]
+        areas = [_polygon_area(polygon) for polygon in clipped]
+        # Counter-clockwise as one sees it, which is what shapely answers.
+        return [
+            (polygon - low)[:: -1 if area > 0 else 1]
+            for polygon, area in zip(clipped, areas, strict=True)
+            if area != 0
+        ]
 
 
 def _clip_polygon(polygon: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -147,10 +154,11 @@ def _clip_half_plane(polygon: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 def _polygon_area(polygon: np.ndarray) -> float:
+    """Positive where the corners run clockwise as one sees it: y points down."""
     if len(polygon) < 3:
         return 0.0
     x, y = polygon.T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
 class RotationTransform(Transform):

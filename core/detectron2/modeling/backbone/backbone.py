@@ -1,6 +1,8 @@
 """The interface every feature extractor fulfils."""
 
+import copy
 from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -48,3 +50,20 @@ class Backbone(nn.Module, metaclass=ABCMeta):
         Known keys: ``size_divisibility`` and ``square_size`` (pad to a square of that side).
         """
         return {}
+
+
+def with_module_lists(module: nn.Module, lists: Mapping[str, Sequence[str]]) -> nn.Module:
+    """A shallow copy whose plain lists of submodules are module lists, which TorchScript can loop.
+
+    Args:
+        module: has the lists as attributes, and their modules by name as well.
+        lists: attribute -> names of the submodules, which the copy has in the list alone.
+    """
+    copied = copy.copy(module)
+    copied._modules = dict(module._modules)
+    for attribute, names in lists.items():
+        modules = copied.__dict__.pop(attribute)
+        for name in names:
+            del copied._modules[name]
+        copied.add_module(attribute, nn.ModuleList(modules))
+    return copied

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 
-from .backbone import Backbone
+from .backbone import Backbone, with_module_lists
 from .build import BACKBONE_REGISTRY
 from .resnet import build_resnet_backbone
 
@@ -64,7 +64,7 @@ class FPN(Backbone):
             self.add_module(f"fpn_output{level}", output)
             self.lateral_convs.insert(0, lateral)
             self.output_convs.insert(0, output)
-        self.top_block = top_block
+        self.top_block: Any = top_block
         self.bottom_up = bottom_up
 
         self._size_divisibility = 2 ** levels[-1]
@@ -98,28 +98,41 @@ class FPN(Backbone):
             ``p<i>`` -> (N, out_channels, H / 2**i, W / 2**i), finest first.
         """
         bottom_up = self.bottom_up(x)
-        merged: Tensor | None = None
         outputs: list[Tensor] = []
-        for name, lateral_conv, output_conv in zip(
-            reversed(self.in_features), self.lateral_convs, self.output_convs, strict=True
+        merged = x
+        # Plain loops without strict: TorchScript compiles them.
+        for index, (lateral_conv, output_conv) in enumerate(
+            zip(self.lateral_convs, self.output_convs)  # noqa: B905
         ):
-            lateral = lateral_conv(bottom_up[name])
-            merged = lateral if merged is None else self._fuse(lateral, merged)
+            lateral = lateral_conv(bottom_up[self.in_features[-1 - index]])
+            merged = lateral if index == 0 else self._fuse(lateral, merged)
             outputs.append(output_conv(merged))
         outputs.reverse()
         if self.top_block is not None:
-            pyramid = dict(zip(self._out_features, outputs, strict=False))
-            outputs.extend(self.top_block(self._top_block_input(pyramid | bottom_up)))
-        return dict(zip(self._out_features, outputs, strict=True))
+            features: dict[str, Tensor] = {}
+            for name, value in zip(self._out_features, outputs):  # noqa: B905
+                features[name] = value
+            features.update(bottom_up)
+            source = self.top_block.in_feature
+            if source not in features:
+                raise KeyError(
+                    f"The top block of the FPN works on '{source}', which is not among the"
+                    f" features {list(features.keys())}."
+                )
+            outputs.extend(self.top_block(features[source]))
+        return {name: value for name, value in zip(self._out_features, outputs)}  # noqa: B905, C416
 
-    def _top_block_input(self, features: dict[str, Tensor]) -> Tensor:
-        name: Any = getattr(self.top_block, "in_feature", None)
-        if name not in features:
-            raise KeyError(
-                f"The top block of the FPN works on '{name}', which is not among the features"
-                f" {', '.join(features)}."
-            )
-        return features[name]
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The network as TorchScript compiles it: convolutions in module lists."""
+        levels = [
+            name.removeprefix("fpn_lateral")
+            for name, _ in self.named_children()
+            if name.startswith("fpn_lateral")
+        ]
+        names = {"lateral_convs": "fpn_lateral", "output_convs": "fpn_output"}
+        return with_module_lists(
+            self, {key: [prefix + level for level in levels] for key, prefix in names.items()}
+        )
 
     def _fuse(self, lateral: Tensor, coarser: Tensor) -> Tensor:
         """Join a lateral feature and the merged feature one level above it."""

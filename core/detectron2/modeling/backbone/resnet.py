@@ -12,7 +12,7 @@ from detectron2.layers.batch_norm import get_norm  # noqa: F401
 from detectron2.layers.deform_conv import DeformConv, ModulatedDeformConv  # noqa: F401
 from detectron2.layers.wrappers import Conv2d  # noqa: F401
 
-from .backbone import Backbone
+from .backbone import Backbone, with_module_lists
 from .build import BACKBONE_REGISTRY
 from .resnet_blocks import BasicBlock, BasicStem, BottleneckBlock, DeformBottleneckBlock
 
@@ -120,16 +120,25 @@ class ResNet(Backbone):
             name -> (N, channels, H / stride, W / stride), fractions rounded up; ``linear`` is
             (N, num_classes).
         """
-        if x.dim() != 4:
-            raise ValueError(f"ResNet takes images (N, C, H, W), not a tensor of {tuple(x.shape)}.")
-        features = {"stem": self.stem(x)}
-        top = features["stem"]
-        for name, stage in zip(self.stage_names, self.stages, strict=True):
-            top = features[name] = stage(top)
-        if self.num_classes is not None:
-            features["linear"] = self.linear(self.avgpool(top).flatten(start_dim=1))
+        assert x.dim() == 4, f"ResNet takes images (N, C, H, W), not a tensor of {x.shape}."
         # In the order of computation, whatever the order in `out_features`.
-        return {name: value for name, value in features.items() if name in self._out_features}
+        features: dict[str, Tensor] = {}
+        top = self.stem(x)
+        if "stem" in self._out_features:
+            features["stem"] = top
+        for name, stage in zip(self.stage_names, self.stages):  # noqa: B905 (for TorchScript)
+            top = stage(top)
+            if name in self._out_features:
+                features[name] = top
+        if self.num_classes is not None:
+            logits = self.linear(self.avgpool(top).flatten(start_dim=1))
+            if "linear" in self._out_features:
+                features["linear"] = logits
+        return features
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The network as TorchScript compiles it: stages in a module list, not named one by one."""
+        return with_module_lists(self, {"stages": self.stage_names})
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of the features; ``linear`` has no stride."""
@@ -304,7 +313,8 @@ def build_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     stem = BasicStem(input_shape.channels or 3, config.STEM_OUT_CHANNELS, norm=config.NORM)
     stages: list[list[CNNBlockBase]] = []
     in_channels = config.STEM_OUT_CHANNELS
-    for index in range(_stages_needed(config.OUT_FEATURES) or 0):
+    # Also those that the network drops: a seed then makes the weights that it makes in Detectron2.
+    for index in range(4):
         stages.append(_configured_stage(config, index, in_channels))
         in_channels = stages[-1][-1].out_channels
     return ResNet(

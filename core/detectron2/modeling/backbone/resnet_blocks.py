@@ -41,7 +41,7 @@ class _ResidualBlock(CNNBlockBase):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm) -> None:
         super().__init__(in_channels, out_channels, stride)
-        self.shortcut: nn.Module | None = None
+        self.shortcut = None
         if in_channels != out_channels:
             self.shortcut = _normed_conv(in_channels, out_channels, 1, norm, stride=stride)
 
@@ -52,7 +52,9 @@ class _ResidualBlock(CNNBlockBase):
         """Apply the block to ``x`` (N, in_channels, H, W)."""
         # In place: a large map more for each block costs time as well as memory.
         branch = self._branch(x)
-        branch += x if self.shortcut is None else self.shortcut(x)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        branch += x
         return F.relu_(branch)
 
 
@@ -80,15 +82,13 @@ class BasicBlock(_ResidualBlock):
 class _BottleneckBase(_ResidualBlock):
     """1x1 down, a 3x3 of whatever kind the subclass puts into ``conv2``, 1x1 up."""
 
-    conv1: nn.Module
-    conv3: nn.Module
-
     def _middle(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def _branch(self, x: Tensor) -> Tensor:
-        squeezed = F.relu_(self.conv1(x))
-        return self.conv3(F.relu_(self._middle(squeezed)))
+        # Not declared in the class: TorchScript would read it.
+        squeezed = F.relu_(self.conv1(x))  # type: ignore[operator]
+        return self.conv3(F.relu_(self._middle(squeezed)))  # type: ignore[operator]
 
 
 class BottleneckBlock(_BottleneckBase):

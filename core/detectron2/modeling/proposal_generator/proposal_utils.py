@@ -5,7 +5,6 @@ Shape legend: N images, L feature levels, Ai anchors on level i, R boxes of an i
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,20 +17,28 @@ from detectron2.structures import Boxes, Instances
 _GROUND_TRUTH_PROBABILITY = 1.0 - 1e-10
 
 
-def _at_most(limit: int, available: Any) -> Any:
-    """The smaller number; while a program is traced, sizes are tensors, and this stays one."""
-    if isinstance(available, Tensor):
-        return available.clamp(max=int(limit))
-    return min(int(limit), available)
+def _is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` is recording."""
+    if torch.jit.is_scripting():  # in a branch of its own: TorchScript cannot compile the other
+        return False
+    return torch.jit.is_tracing()
 
 
 def _best_of_each_level(
-    boxes: Sequence[Tensor], logits: Sequence[Tensor], limit: int
+    boxes: list[Tensor], logits: list[Tensor], limit: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The ``limit`` best of every level: (N, K, 4) boxes, (N, K) logits, (K,) level indices."""
-    kept_boxes, kept_logits, kept_levels = [], [], []
-    for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits, strict=True)):
-        top_logits, order = level_logits.topk(_at_most(limit, level_logits.shape[1]), dim=1)
+    kept_boxes: list[Tensor] = []
+    kept_logits: list[Tensor] = []
+    kept_levels: list[Tensor] = []
+    for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits)):  # noqa: B905
+        count = level_logits.shape[1]
+        if _is_tracing():  # noqa: SIM108 (TorchScript compiles one of two statements only)
+            # A tensor, which the trace computes anew for every image.
+            count = torch.as_tensor(count).clamp(max=limit)  # type: ignore[assignment]
+        else:
+            count = min(limit, count)
+        top_logits, order = level_logits.topk(count, dim=1)
         kept_logits.append(top_logits)
         # No take_along_dim: not every exporter has it.
         kept_boxes.append(level_boxes.gather(1, order[..., None].expand(-1, -1, 4)))
@@ -44,7 +51,7 @@ def _drop_non_finite(
 ) -> tuple[Tensor, Tensor, Tensor]:
     finite = boxes.isfinite().all(dim=1) & logits.isfinite()
     # A trace would keep the answer for its own image.
-    if not torch.jit.is_tracing() and finite.all():
+    if not _is_tracing() and bool(finite.all()):
         return boxes, logits, levels
     if training:
         raise FloatingPointError(
@@ -83,10 +90,10 @@ def find_top_rpn_proposals(
             are left out).
     """
     boxes, logits, levels = _best_of_each_level(proposals, pred_objectness_logits, pre_nms_topk)
-    results = []
+    results: list[Instances] = []
     # As many as there are sizes: padding of the batch may follow the images.
-    for image_boxes, image_logits, size in zip(boxes, logits, image_sizes, strict=False):
-        coordinates, scores, level = _drop_non_finite(image_boxes, image_logits, levels, training)
+    for image, size in enumerate(image_sizes):
+        coordinates, scores, level = _drop_non_finite(boxes[image], logits[image], levels, training)
         clipped = Boxes(coordinates)
         clipped.clip(size)
         large = clipped.nonempty(threshold=min_box_size)
@@ -144,8 +151,3 @@ def add_ground_truth_to_proposals_single_image(
     missing = [name for name in proposals.get_fields() if not extra.has(name)]
     assert not missing, f"The proposals have the fields {missing}, which the targets lack."
     return Instances.cat([proposals, extra])
-
-
-def _is_tracing() -> bool:
-    """Whether ``torch.jit.trace`` is recording."""
-    return not torch.jit.is_scripting() and torch.jit.is_tracing()

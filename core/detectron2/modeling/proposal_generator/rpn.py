@@ -294,26 +294,26 @@ class RPN(nn.Module):
             losses = self.losses(anchors, logits, labels, deltas, boxes)
         return self.predict_proposals(anchors, logits, deltas, images.image_sizes), losses
 
-    # Proposals are constants to the second stage: its gradient does not pass through the boxes
-    # ("approximate joint training" in section 3.2 of the paper).
-    @torch.no_grad()
     def predict_proposals(
         self, anchors: list[Boxes], pred_objectness_logits: list[Tensor],
         pred_anchor_deltas: list[Tensor], image_sizes: list[tuple[int, int]],
     ) -> list[Instances]:  # fmt: skip
         """Decode all predictions and keep the best, see :func:`find_top_rpn_proposals`."""
-        return find_top_rpn_proposals(
-            self._decode_proposals(anchors, pred_anchor_deltas), pred_objectness_logits,
-            image_sizes, self.nms_thresh, int(self.pre_nms_topk[self.training]),
-            int(self.post_nms_topk[self.training]), self.min_box_size, self.training,
-        )  # fmt: skip
+        # Proposals are constants to the second stage: its gradient does not pass through the boxes
+        # ("approximate joint training" in section 3.2 of the paper).
+        with torch.no_grad():
+            return find_top_rpn_proposals(
+                self._decode_proposals(anchors, pred_anchor_deltas), pred_objectness_logits,
+                image_sizes, self.nms_thresh, int(self.pre_nms_topk[self.training]),
+                int(self.post_nms_topk[self.training]), self.min_box_size, self.training,
+            )  # fmt: skip
 
     def _decode_proposals(
         self, anchors: list[Boxes], pred_anchor_deltas: list[Tensor]
     ) -> list[Tensor]:
         """Boxes (N, Hi * Wi * A, B) of every level from its anchors and deltas."""
-        decoded = []
-        for level_anchors, deltas in zip(anchors, pred_anchor_deltas, strict=True):
+        decoded: list[Tensor] = []
+        for level_anchors, deltas in zip(anchors, pred_anchor_deltas):  # noqa: B905 (TorchScript)
             repeated = level_anchors.tensor.expand(len(deltas), -1, -1)
             boxes = self.box2box_transform.apply_deltas(
                 deltas.flatten(0, 1), repeated.flatten(0, 1)

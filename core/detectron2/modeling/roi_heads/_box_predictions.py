@@ -4,8 +4,6 @@ Shape legend: R proposals of a batch, Ri of image i, K foreground classes (class
 Kr = K, or 1 for class-agnostic regression.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -14,14 +12,14 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 
 
-def split_by_image(rows: Tensor, instances: Sequence[Instances]) -> tuple[Tensor, ...]:
+def split_by_image(rows: Tensor, instances: list[Instances]) -> list[Tensor]:
     """The rows of each image, one of each instance.
 
     Those of a single image stay whole: a traced program would keep the count of its own image.
     """
     if len(instances) == 1:
-        return (rows,)
-    return rows.split([len(per_image) for per_image in instances])
+        return [rows]
+    return list(rows.split([len(per_image) for per_image in instances]))
 
 
 def fast_rcnn_inference(
@@ -41,11 +39,15 @@ def fast_rcnn_inference(
     Returns:
         N Instances, and N tensors of the proposals' indices that they come from.
     """
-    pairs = [
-        fast_rcnn_inference_single_image(b, s, size, score_thresh, nms_thresh, topk_per_image)
-        for b, s, size in zip(boxes, scores, image_shapes, strict=True)
-    ]
-    return [found for found, _ in pairs], [source for _, source in pairs]
+    detections: list[Instances] = []
+    sources: list[Tensor] = []
+    for b, s, size in zip(boxes, scores, image_shapes):  # noqa: B905 (for TorchScript)
+        found, source = fast_rcnn_inference_single_image(
+            b, s, size, score_thresh, nms_thresh, topk_per_image
+        )
+        detections.append(found)
+        sources.append(source)
+    return detections, sources
 
 
 def fast_rcnn_inference_single_image(
@@ -71,10 +73,11 @@ def fast_rcnn_inference_single_image(
     clipped = Boxes(boxes[usable].reshape(-1, 4))
     clipped.clip(image_shape)
     coordinates = clipped.tensor.view(-1, boxes.shape[1] // 4, 4)
-    row, label = (by_class > score_thresh).nonzero(as_tuple=True)
+    row, label = (by_class > score_thresh).nonzero().unbind(1)
     confidence = by_class[row, label]
     # A class-agnostic box is the same for every class.
-    candidates = coordinates[row, label if coordinates.shape[1] > 1 else torch.zeros_like(label)]
+    column = label if coordinates.shape[1] > 1 else torch.zeros_like(label)
+    candidates = coordinates[row, column]
     keep = batched_nms(candidates, confidence, label, nms_thresh)
     if topk_per_image >= 0:
         keep = keep[:topk_per_image]

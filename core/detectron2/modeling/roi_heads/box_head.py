@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fvcore.nn.weight_init import c2_msra_fill, c2_xavier_fill
 from torch import Tensor, nn
 
@@ -58,7 +59,6 @@ class FastRCNNConvFCHead(nn.Sequential):
                 channels, dim, 3, padding=1, bias=not conv_norm, norm=get_norm(conv_norm, dim),
                 activation=nn.ReLU(),
             )  # fmt: skip
-            c2_msra_fill(block)
             self.add_module(f"conv{number}", block)
             self.conv_norm_relus.append(block)
             channels = dim
@@ -68,12 +68,16 @@ class FastRCNNConvFCHead(nn.Sequential):
             if number == 1:
                 self.add_module("flatten", nn.Flatten())
             layer = nn.Linear(size, dim)
-            c2_xavier_fill(layer)
             self.add_module(f"fc{number}", layer)
             self.add_module(f"fc_relu{number}", nn.ReLU())
             self.fcs.append(layer)
             size = dim
             self._output = ShapeSpec(channels=dim)
+        # After all layers are made: a seed then gives the weights that it gives in Detectron2.
+        for convolution in self.conv_norm_relus:
+            c2_msra_fill(convolution)
+        for linear in self.fcs:
+            c2_xavier_fill(linear)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
@@ -88,9 +92,12 @@ class FastRCNNConvFCHead(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, C, H, W) pooled regions -> (R, features), or (R, C', H, W) without an FC layer."""
-        return super().forward(x)
+        for layer in self:
+            x = layer(x)
+        return x
 
     @property
+    @torch.jit.unused
     def output_shape(self) -> ShapeSpec:
         """Shape of one region's output."""
         return self._output

@@ -257,8 +257,8 @@ class FastRCNNOutputLayers(nn.Module):
             proposals: N Instances with ``proposal_boxes``.
         """
         return fast_rcnn_inference(
-            list(self.predict_boxes(predictions, proposals)),
-            list(self.predict_probs(predictions, proposals)),
+            self.predict_boxes(predictions, proposals),
+            self.predict_probs(predictions, proposals),
             [x.image_size for x in proposals],
             self.test_score_thresh, self.test_nms_thresh, self.test_topk_per_image,
         )  # fmt: skip
@@ -288,16 +288,16 @@ class FastRCNNOutputLayers(nn.Module):
 
     def predict_boxes(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
-    ) -> tuple[Tensor, ...]:
+    ) -> list[Tensor]:
         """N tensors (Ri, Kr * B) of decoded boxes in pixels, not clipped."""
-        if not proposals:
-            return ()
+        if len(proposals) == 0:
+            return []
         boxes = self.box2box_transform.apply_deltas(predictions[1], _proposal_boxes(proposals))
         return split_by_image(boxes, proposals)
 
     def predict_probs(
         self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]
-    ) -> tuple[Tensor, ...]:
+    ) -> list[Tensor]:
         """N tensors (Ri, K + 1) of class probabilities."""
         logits = predictions[0]
         scores = logits.sigmoid() if self.use_sigmoid_ce else logits.softmax(dim=-1)

@@ -31,16 +31,16 @@ def build_mask_head(cfg: CfgNode, input_shape: Any) -> nn.Module:
     return ROI_MASK_HEAD_REGISTRY.get(cfg.MODEL.ROI_MASK_HEAD.NAME)(cfg, input_shape)
 
 
-def _of_class(logits: Tensor, instances: list[Instances], field: str) -> Tensor:
+def _of_class(logits: Tensor, classes: list[Tensor]) -> Tensor:
     """(R, K, S, S) -> (R, S, S): of each region the mask of its class, or the only mask.
 
-    The classes are in ``field`` of the instances; a class-agnostic head does without them.
+    A class-agnostic head does without the classes, one tensor per image.
     """
     if logits.shape[1] == 1:
         return logits[:, 0]
-    classes = cat([per_image.get(field) for per_image in instances]).to(logits.device, torch.int64)
+    index = cat(classes).to(logits.device, torch.int64)
     # No count of regions is read: a traced program would keep that of its own image.
-    chosen = classes[:, None, None, None].expand(-1, 1, *logits.shape[-2:])
+    chosen = index[:, None, None, None].expand(-1, 1, logits.shape[2], logits.shape[3])
     return logits.gather(1, chosen)[:, 0]
 
 
@@ -93,7 +93,7 @@ def mask_rcnn_loss(
             for per_image in filled
         ]
     ).to(pred_mask_logits.device)
-    logits = _of_class(pred_mask_logits, filled, "gt_classes")
+    logits = _of_class(pred_mask_logits, [per_image.gt_classes for per_image in filled])
     truth_bool = truth if truth.dtype == torch.bool else truth > 0.5
     _log_mask_statistics(logits.detach(), truth_bool)
     if vis_period > 0 and get_event_storage().iter % vis_period == 0:
@@ -109,11 +109,12 @@ def mask_rcnn_inference(pred_mask_logits: Tensor, pred_instances: list[Instances
         pred_instances: one an image, R in all, with ``pred_classes``. They receive ``pred_masks``,
             probabilities (Ri, 1, S, S) relative to the predicted boxes.
     """
-    if not pred_instances:
+    if len(pred_instances) == 0:
         return
-    probabilities = _of_class(pred_mask_logits, pred_instances, "pred_classes").sigmoid()[:, None]
+    classes = [per_image.pred_classes for per_image in pred_instances]
+    probabilities = _of_class(pred_mask_logits, classes).sigmoid()[:, None]
     parts = split_by_image(probabilities, pred_instances)
-    for per_image, masks in zip(pred_instances, parts, strict=True):
+    for per_image, masks in zip(pred_instances, parts):  # noqa: B905 (for TorchScript)
         per_image.pred_masks = masks
 
 
@@ -136,7 +137,8 @@ class BaseMaskRCNNHead(nn.Module):
         """Constructor arguments from the config."""
         return {"vis_period": cfg.VIS_PERIOD}
 
-    def forward(self, x: Any, instances: list[Instances]) -> Any:
+    # TorchScript takes what has no annotation for a tensor, and finds out what is returned.
+    def forward(self, x, instances: list[Instances]):  # type: ignore[no-untyped-def]
         """Losses while training, predictions otherwise.
 
         Args:

@@ -159,12 +159,7 @@ class StandardROIHeads(ROIHeads):
     YAML config builds by overriding ``_init_box_head`` or ``_init_mask_head``.
     """
 
-    # Any module of the right interface will do.
-    box_head: Any
-    box_predictor: Any
-    mask_head: Any
-    mask_in_features: list[str]
-    mask_pooler: Any
+    mask_on: torch.jit.Final[bool]  # what it rules out is not compiled
 
     @configurable
     def __init__(
@@ -198,13 +193,16 @@ class StandardROIHeads(ROIHeads):
                 "detectron2-core has no keypoint branch: leave the keypoint_* arguments out."
             )
         self.in_features = self.box_in_features = box_in_features
-        self.box_pooler, self.box_head = box_pooler, box_head
-        self.box_predictor = box_predictor
+        # Any modules of the right interface will do.
+        self.box_pooler: Any = box_pooler
+        self.box_head: Any = box_head
+        self.box_predictor: Any = box_predictor
         self.keypoint_on = False
         self.mask_on = mask_in_features is not None
         if mask_in_features is not None:
             self.mask_in_features = mask_in_features
-            self.mask_pooler, self.mask_head = mask_pooler, mask_head
+            self.mask_pooler: Any = mask_pooler
+            self.mask_head: Any = mask_head
         self.train_on_pred_boxes = train_on_pred_boxes
 
     @classmethod
@@ -292,11 +290,15 @@ class StandardROIHeads(ROIHeads):
             raise RuntimeError(
                 "forward_with_given_boxes is for inference: call model.eval() first."
             )
-        if not all(x.has("pred_boxes") and x.has("pred_classes") for x in instances):
-            raise ValueError("The given instances need the fields pred_boxes and pred_classes.")
+        for x in instances:
+            if not (x.has("pred_boxes") and x.has("pred_classes")):
+                raise ValueError("The given instances need the fields pred_boxes and pred_classes.")
         return self._forward_mask(features, instances)
 
-    def _forward_box(self, features: dict[str, Tensor], proposals: list[Instances]) -> Any:
+    # What the branches return depends on the mode: TorchScript, which knows the mode, finds out.
+    def _forward_box(  # type: ignore[no-untyped-def]
+        self, features: dict[str, Tensor], proposals: list[Instances]
+    ):
         """The box branch: a dict of losses while training, otherwise N Instances."""
         maps = [features[name] for name in self.box_in_features]
         regions = self.box_pooler(maps, [x.proposal_boxes for x in proposals])
@@ -311,7 +313,9 @@ class StandardROIHeads(ROIHeads):
                 per_image.proposal_boxes = Boxes(boxes)
         return losses
 
-    def _forward_mask(self, features: dict[str, Tensor], instances: list[Instances]) -> Any:
+    def _forward_mask(  # type: ignore[no-untyped-def]
+        self, features: dict[str, Tensor], instances: list[Instances]
+    ):
         """The mask branch: a dict of losses while training, otherwise ``instances``."""
         if not self.mask_on:
             return {} if self.training else instances
@@ -322,10 +326,12 @@ class StandardROIHeads(ROIHeads):
             return self.mask_head(
                 {name: features[name] for name in self.mask_in_features}, instances
             )
-        where = "proposal_boxes" if self.training else "pred_boxes"
+        if self.training:
+            boxes = [x.proposal_boxes for x in instances]
+        else:
+            boxes = [x.pred_boxes for x in instances]
         maps = [features[name] for name in self.mask_in_features]
-        regions = self.mask_pooler(maps, [x.get(where) for x in instances])
-        return self.mask_head(regions, instances)
+        return self.mask_head(self.mask_pooler(maps, boxes), instances)
 
     def _forward_keypoint(self, features: dict[str, Tensor], instances: list[Instances]) -> Any:
         """The keypoint branch that this class does not have; subclasses may call or define it."""
