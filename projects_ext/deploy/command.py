@@ -11,7 +11,7 @@ from projects_ext.prediction.predictor import Predictor
 from .formats import ENDINGS, export, runner
 from .metadata import Metadata
 from .program import limit_detections, program_of
-from .verify import HEAD, verify
+from .verify import HEAD, notes, verify
 
 DESCRIPTION = """Write a trained model to a file that other runtimes read.
 
@@ -104,6 +104,6 @@ def _compare(
     print(HEAD)
     for difference in differences:
         print(difference.row())
-    if metadata.kind == "instances" and not any(x.found for x in differences):
-        print("Nothing was found in any of them: give images with objects, --verify IMAGE…")
+    for note in notes(differences, metadata):
+        print(note)
     return 0 if all(difference.small for difference in differences) else 1
