@@ -10,12 +10,29 @@ import numpy as np
 
 from .metadata import Metadata
 from .paste import paste_in_boxes, paste_maps
+from .precision import BFLOAT16, FLOAT32
 
-PIXELS, SCORES, SHARE = 0.5, 5e-3, 2e-3
-"""How far boxes (in pixels), scores, and masks or label maps (a share of the pixels) may differ."""
+
+class Limits(NamedTuple):
+    """How far results may differ.
+
+    Attributes:
+        boxes: in pixels, of each side.
+        scores: of an object.
+        pixels: share of an image's pixels, of a mask or a label map.
+    """
+
+    boxes: float
+    scores: float
+    pixels: float
+
+
+LIMITS = {FLOAT32: Limits(0.5, 5e-3, 2e-3), BFLOAT16: Limits(4.0, 0.1, 0.02)}
+"""By the precision of the network. Of bfloat16's 8 bits, an error of a hundredth is left at the end
+of a network; what it costs in AP only evaluation tells."""
 
 FARTHEST = 20
-"""In multiples of PIXELS and SCORES together: two objects farther apart are no pair."""
+"""Limits of boxes and scores together: two objects that are so many apart are no pair."""
 
 
 class Objects(NamedTuple):
@@ -55,10 +72,10 @@ class Deviation(NamedTuple):
     scores: np.ndarray
     pixels: np.ndarray
 
-    @property
-    def small(self) -> np.ndarray:
+    def small(self, limits: Limits) -> np.ndarray:
         """Which differ by no more than rounding: (P,) bool."""
-        return (self.boxes <= PIXELS) & (self.scores <= SCORES) & (self.pixels <= SHARE)
+        near = (self.boxes <= limits.boxes) & (self.scores <= limits.scores)
+        return near & (self.pixels <= limits.pixels)
 
 
 def of_model(instances: Any) -> Objects:
@@ -87,9 +104,9 @@ def of_file(
     return Objects(boxes, scores, classes, paste_in_boxes(masks, boxes, size))
 
 
-def deviation(first: Objects, second: Objects) -> Deviation:
+def deviation(first: Objects, second: Objects, limits: Limits) -> Deviation:
     """Pair objects by class and nearness, in any order, each once; and compare the pairs."""
-    pairs = np.array(_pairs(first, second), dtype=int).reshape(-1, 2)
+    pairs = np.array(_pairs(first, second, limits), dtype=int).reshape(-1, 2)
     a, b = first.at(pairs[:, 0]), second.at(pairs[:, 1])
     pixels = np.zeros(len(pairs))
     if a.masks is not None and b.masks is not None and len(pairs):
@@ -99,7 +116,7 @@ def deviation(first: Objects, second: Objects) -> Deviation:
     return Deviation(pairs[:, 0], pairs[:, 1], away, np.abs(a.scores - b.scores), pixels)
 
 
-def elsewhere(first: Objects, second: Objects) -> np.ndarray:
+def elsewhere(first: Objects, second: Objects, limits: Limits) -> np.ndarray:
     """Which of the second stand for one of the first at another place, of its class and score.
 
     Returns:
@@ -108,19 +125,19 @@ def elsewhere(first: Objects, second: Objects) -> np.ndarray:
     free = np.ones(len(first.scores), dtype=bool)
     found = np.zeros(len(second.scores), dtype=bool)
     for index, (score, label) in enumerate(zip(second.scores, second.classes, strict=True)):
-        like = free & (first.classes == label) & (np.abs(first.scores - score) <= SCORES)
+        like = free & (first.classes == label) & (np.abs(first.scores - score) <= limits.scores)
         if like.any():
             free[int(like.argmax())] = False
             found[index] = True
     return found
 
 
-def _pairs(first: Objects, second: Objects) -> list[tuple[int, int]]:
+def _pairs(first: Objects, second: Objects, limits: Limits) -> list[tuple[int, int]]:
     taken = np.zeros(len(second.scores), dtype=bool)
     pairs = []
     for index, box in enumerate(first.boxes):
-        away = np.abs(second.boxes - box).max(axis=1, initial=0) / PIXELS
-        away += np.abs(second.scores - first.scores[index]) / SCORES
+        away = np.abs(second.boxes - box).max(axis=1, initial=0) / limits.boxes
+        away += np.abs(second.scores - first.scores[index]) / limits.scores
         away[taken | (second.classes != first.classes[index])] = np.inf
         if len(away) and away.min() < FARTHEST:
             nearest = int(away.argmin())

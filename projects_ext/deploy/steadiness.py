@@ -16,7 +16,7 @@ from PIL import Image
 
 from projects_ext.prediction.predictor import Predictor
 
-from .matching import Objects, deviation, elsewhere, of_model
+from .matching import Limits, Objects, deviation, elsewhere, of_model
 
 CHANGE = 1e-6
 """Of a number, as a share of it (one standard deviation): some of float32's last digits."""
@@ -57,7 +57,12 @@ def trials(predictor: Predictor, image: np.ndarray) -> Iterator[Any]:
 
 
 def steady_objects(
-    predictor: Predictor, image: np.ndarray, truth: Objects, suspects: np.ndarray, extra: Objects
+    predictor: Predictor,
+    image: np.ndarray,
+    truth: Objects,
+    suspects: np.ndarray,
+    extra: Objects,
+    limits: Limits,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of objects that differ, those for which rounding is no explanation.
 
@@ -67,6 +72,7 @@ def steady_objects(
         truth: what the model finds in it.
         suspects: indices (S,) of those of them that a file has otherwise or not at all.
         extra: objects of the file that the model does not find.
+        limits: of what is unchanged.
 
     Returns:
         which suspects the model finds unchanged in every trial (S,); and which of the extra objects
@@ -76,11 +82,11 @@ def steady_objects(
     unseen = np.ones(len(extra.scores), dtype=bool)
     for found in trials(predictor, image):
         objects = of_model(found)
-        pairs = deviation(truth, objects)
-        same = pairs.small
+        pairs = deviation(truth, objects, limits)
+        same = pairs.small(limits)
         steady &= np.isin(np.arange(len(steady)), pairs.first[same])
         new = np.setdiff1d(np.arange(len(objects.scores)), pairs.second[same])
-        unseen &= ~elsewhere(objects.at(new), extra)
+        unseen &= ~elsewhere(objects.at(new), extra, limits)
         if not steady[suspects].any() and not unseen.any():
             break
     return steady[suspects], unseen

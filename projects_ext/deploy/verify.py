@@ -12,8 +12,9 @@ from projects_ext.prediction.predictor import Predictor
 
 from .formats import Outputs, Runner
 from .images import rgb_pixels
-from .matching import SCORES, SHARE, deviation, elsewhere, of_file, of_model
+from .matching import LIMITS, Limits, deviation, elsewhere, of_file, of_model
 from .metadata import Metadata
+from .precision import FLOAT32
 from .steadiness import CHANGE, steady_objects, steady_pixels
 
 SIZES = ((480, 640), (333, 500), (600, 450))
@@ -78,7 +79,11 @@ HEAD = (
 
 
 def verify(
-    run: Runner, predictor: Predictor, metadata: Metadata, paths: Sequence[str] = ()
+    run: Runner,
+    predictor: Predictor,
+    metadata: Metadata,
+    paths: Sequence[str] = (),
+    precision: str = FLOAT32,
 ) -> list[Difference]:
     """Run file and model on the same images.
 
@@ -87,12 +92,14 @@ def verify(
         predictor: the model.
         metadata: of the file.
         paths: image files; none: images are made up, the last one without objects.
+        precision: of the file's network.
     """
     images = [(path, rgb_pixels(path)) for path in paths]
     if not images:
         images = made_up()
         images.append(("ramp", ramp()) if metadata.kind == "semantic" else without(predictor))
-    return [compare(name, image, run(image), predictor, metadata) for name, image in images]
+    limits = LIMITS[precision]
+    return [compare(name, image, run(image), predictor, metadata, limits) for name, image in images]
 
 
 def made_up() -> list[tuple[str, np.ndarray]]:
@@ -161,26 +168,36 @@ def notes(differences: Sequence[Difference], metadata: Metadata) -> list[str]:
 
 
 def compare(
-    name: str, image: np.ndarray, outputs: Outputs, predictor: Predictor, metadata: Metadata
+    name: str,
+    image: np.ndarray,
+    outputs: Outputs,
+    predictor: Predictor,
+    metadata: Metadata,
+    limits: Limits = LIMITS[FLOAT32],
 ) -> Difference:
     """The difference of a file's outputs and a model's results for an image (H, W, 3) uint8 RGB."""
     with torch.no_grad():
         expected: Any = predictor(Image.fromarray(image))
     if metadata.kind == "semantic":
-        return _labels(name, image, outputs["labels"], expected.numpy(), predictor)
-    return _instances(name, image, outputs, expected, predictor, metadata)
+        return _labels(name, image, outputs["labels"], expected.numpy(), predictor, limits)
+    return _instances(name, image, outputs, expected, predictor, metadata, limits)
 
 
 def _labels(
-    name: str, image: np.ndarray, labels: np.ndarray, truth: np.ndarray, predictor: Predictor
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    truth: np.ndarray,
+    predictor: Predictor,
+    limits: Limits,
 ) -> Difference:
     size = (image.shape[0], image.shape[1])
     if labels.shape != truth.shape:
         return Difference(name, size, len(np.unique(truth)), wrong=1, pixels=1.0)
     differing = labels != truth
     share, wrong = float(differing.mean()), 0
-    if share > SHARE:
-        wrong = int((differing & steady_pixels(predictor, image, truth)).mean() > SHARE)
+    if share > limits.pixels:
+        wrong = int((differing & steady_pixels(predictor, image, truth)).mean() > limits.pixels)
     return Difference(name, size, len(np.unique(truth)), wrong, pixels=share)
 
 
@@ -191,21 +208,22 @@ def _instances(
     expected: Any,
     predictor: Predictor,
     metadata: Metadata,
+    limits: Limits,
 ) -> Difference:
     size = (image.shape[0], image.shape[1])
     truth, found = of_model(expected), of_file(outputs, metadata, size)
-    pairs = deviation(truth, found)
+    pairs = deviation(truth, found, limits)
     # Where the list is full or the threshold cuts, rounding decides who is in.
     edge = metadata.score_threshold
     if max(len(found.scores), len(truth.scores)) == metadata.max_detections:
         edge = max(edge, min(found.scores.min(initial=1.0), truth.scores.min(initial=1.0)))
-    alone = np.setdiff1d(np.flatnonzero(truth.scores > edge + SCORES), pairs.first)
-    extra = np.setdiff1d(np.flatnonzero(found.scores > edge + SCORES), pairs.second)
-    extra = extra[~elsewhere(truth.at(alone), found.at(extra))]
-    other = np.concatenate((pairs.first[~pairs.small], alone))
+    alone = np.setdiff1d(np.flatnonzero(truth.scores > edge + limits.scores), pairs.first)
+    extra = np.setdiff1d(np.flatnonzero(found.scores > edge + limits.scores), pairs.second)
+    extra = extra[~elsewhere(truth.at(alone), found.at(extra), limits)]
+    other = np.concatenate((pairs.first[~pairs.small(limits)], alone))
     wrong = total = len(other) + len(extra)
     if total:
-        steady, unseen = steady_objects(predictor, image, truth, other, found.at(extra))
+        steady, unseen = steady_objects(predictor, image, truth, other, found.at(extra), limits)
         wrong = int(steady.sum() + unseen.sum())
     return Difference(
         name,

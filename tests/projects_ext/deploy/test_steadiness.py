@@ -8,8 +8,9 @@ import torch
 
 from detectron2.config import LazyConfig, instantiate
 from projects_ext import Predictor
-from projects_ext.deploy.matching import of_model
+from projects_ext.deploy.matching import LIMITS, of_model
 from projects_ext.deploy.metadata import Metadata
+from projects_ext.deploy.precision import FLOAT32
 from projects_ext.deploy.program import program_of
 from projects_ext.deploy.steadiness import other_digits, steady_objects, steady_pixels
 from projects_ext.deploy.verify import Difference, compare, notes
@@ -62,7 +63,7 @@ def test_objects_of_the_file_alone_are_no_rounding(tmp_path: Path) -> None:
     objects = of_model(chosen(np.ascontiguousarray(IMAGE[:, :, ::-1])))
     some = np.arange(4)
     extra = objects.at(some)._replace(scores=objects.scores[some] - 0.1)
-    steady, unseen = steady_objects(chosen, IMAGE, objects, some, extra)
+    steady, unseen = steady_objects(chosen, IMAGE, objects, some, extra, LIMITS[FLOAT32])
     assert steady.all()
     assert unseen.all()
 
