@@ -16,9 +16,13 @@ from projects_ext.errors import UserError, user_errors
 from projects_ext.layers.exporting import standard_operators
 
 from .metadata import KEY, Metadata
+from .precision import BFLOAT16, FLOAT32, keep_float32
 
 ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2", "openvino": ".xml", "torchscript": ".ts"}
 """Formats, and how their files' names end."""
+
+PRECISIONS = dict.fromkeys(ENDINGS, (FLOAT32,)) | {"openvino": (FLOAT32, BFLOAT16)}
+"""Of each format, the precisions of its files' networks; the first one is usual."""
 
 EXAMPLE = (480, 640)
 """Height and width of the image that programs are recorded with; files take any size."""
@@ -28,7 +32,9 @@ Runner = Callable[[np.ndarray], Outputs]
 """An image (H, W, 3) uint8 RGB -> the program's outputs by name."""
 
 
-def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> None:
+def export(
+    program: Any, metadata: Metadata, form: str, path: str | Path, precision: str = FLOAT32
+) -> None:
     """Write a program to a file.
 
     Args:
@@ -36,14 +42,21 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
         metadata: goes into the file.
         form: one of ENDINGS.
         path: of the file; an OpenVINO model has a second one, of the ending ``.bin``.
+        precision: of the network between image and boxes; one of PRECISIONS.
 
     Raises:
-        UserError: another ending, a package that is missing, or a file that cannot be written.
+        UserError: another ending, a precision that the format has not, a package that is missing,
+            or a file that cannot be written.
     """
     path = Path(path)
     if path.suffix != ENDINGS[form]:
         raise UserError(
             f"--output is {path}, but files of the format {form} end with {ENDINGS[form]}"
+        )
+    if precision not in PRECISIONS[form]:
+        raise UserError(
+            f"--precision is {precision}, but files of the format {form} are in "
+            f"{' or '.join(PRECISIONS[form])}: take --format openvino for {BFLOAT16}"
         )
     writer = {
         "onnx": _to_onnx,
@@ -55,6 +68,8 @@ def export(program: Any, metadata: Metadata, form: str, path: str | Path) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         with torch.no_grad(), _quiet(), _without_gradients(program):
             writer(program, metadata, path)
+            if form == "openvino":
+                keep_float32(path, precision)
 
 
 def runner(path: str | Path, form: str, names: Any, threads: int | None = None) -> Runner:
@@ -180,8 +195,8 @@ def _open_openvino(path: Path, threads: int | None) -> Any:
     _require("openvino")
     import openvino
 
-    # Of lower precision, as some processors have it, pixels would be wrong by a level or two.
-    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    # The file says which layers keep float32; the others may run in what this processor has.
+    options: dict[str, Any] = {}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     compiled = openvino.Core().compile_model(path, "CPU", options)

@@ -14,7 +14,7 @@ from projects_ext import Predictor
 from projects_ext.deploy.command import main
 from projects_ext.deploy.metadata import KEY, Metadata
 from projects_ext.deploy.program import program_of
-from projects_ext.deploy.verify import compare, made_up
+from projects_ext.deploy.verify import compare, made_up, without
 from tests.procedural import procedural_image
 from tests.small_systems import CONFIGS
 
@@ -106,11 +106,20 @@ def test_differences_are_seen(model: Predictor) -> None:
         assert difference.row().endswith("DIFFERENT")
     fewer = {key: right[key][1:] for key in ("boxes", "scores", "classes")}
     fewer["count"] = right["count"] - 1
-    assert compare("x", image, fewer, model, metadata).missing == 1
+    assert compare("x", image, fewer, model, metadata).wrong == 1
 
 
-def test_made_up_images_have_several_sizes_and_one_is_empty() -> None:
+def test_made_up_images_have_several_sizes() -> None:
     images = dict(made_up())
-    assert len({image.shape for image in images.values()}) == len(images) == 4
+    assert len({image.shape for image in images.values()}) == len(images) == 3
     assert all(image.dtype == np.uint8 for image in images.values())
-    assert "without objects" in images
+
+
+def test_an_image_without_objects_is_one_or_has_another_name(folder: Path) -> None:
+    chosen = predictor(NAME, folder / "..", threshold=0.05)
+    heads = chosen.model.roi_heads.box_predictor
+    name, image = without(chosen)
+    assert name == "smooth ramp"
+    assert len(chosen(Image.fromarray(image))) > 0
+    heads.test_score_thresh = 2.0
+    assert without(chosen)[0] == "without objects"
