@@ -301,7 +301,7 @@ def test_a_config_that_records_is_a_config(data: list[str]) -> None:
     [
         (["+train.max_iters=5"], r"train.max_iters is set, but nothing reads it: did you mean "
          r"train.max_iter.* leave it out"),
-        (["+train.wandb.project=x"], "train.wandb.project is set, but nothing reads it"),
+        (["+train.comet.project=x"], "train.comet.project is set, but nothing reads it"),
         (["train.ema.decay=0.9"], "train.ema.decay has no effect while train.ema.enabled is False"),
         (["train.amp.dtype=bfloat16"], "while train.amp.enabled is False"),
         (["train.clip_grad.max_norm=0", "train.clip_grad.norm_type=1"], "max_norm is 0"),
