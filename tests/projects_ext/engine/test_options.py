@@ -123,7 +123,7 @@ def test_validation_losses_do_not_change_the_training(
 def test_early_stopping_ends_with_a_final_checkpoint(
     shapes_overrides: list[str], tmp_path: Path
 ) -> None:
-    keys = ["train.max_iter=5", "train.eval_period=1", "optimizer.lr=0"]
+    keys = ["train.max_iter=5", "train.eval_period=1", "train.early_stopping.min_delta=100"]
     keys += ["train.best_checkpointer.val_metric=bbox/AP", "train.early_stopping.patience=2"]
     metrics = run(arguments(shapes_overrides, tmp_path, *keys))
     assert metrics is not None
