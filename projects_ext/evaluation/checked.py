@@ -188,17 +188,23 @@ def require_channels(model: nn.Module, batch: Any) -> None:
             continue
         # Of one channel, either side is repeated for all channels of the other.
         if len(image) != wanted and 1 not in (len(image), wanted):
-            raise UserError(_sentence(sample.get("file_name", "?"), len(image), wanted))
+            says_format = hasattr(wrapped, "input_format")
+            file = sample.get("file_name", "?")
+            raise UserError(_sentence(file, len(image), wanted, says_format))
 
 
-def _sentence(file: str, channels: int, wanted: int) -> str:
+def _sentence(file: str, channels: int, wanted: int, says_format: bool) -> str:
     name = _FORMATS.get(wanted)
     values = f"model.pixel_mean and model.pixel_std {channels} values (YAML: MODEL.PIXEL_MEAN, "
     values += "PIXEL_STD) and the backbone's first layer as many channels"
     remedy = f"give {values}"
     if name is not None:
-        key = f"dataloader.train.mapper.image_format={name} (YAML: INPUT.FORMAT {name})"
-        remedy = f"set {key}, or {remedy}"
+        own = f" model.input_format={name}" if says_format else ""
+        keys = f"dataloader.train.mapper.image_format={name}{own} (YAML: INPUT.FORMAT {name})"
+        layer = (
+            "" if wanted == 3 else f" (the backbone's first layer has to take {wanted} channels)"
+        )
+        remedy = f"set {keys}{layer}, or {remedy}"
     return (
         f"the image file {file} was read with {channels} channels, but the model takes {wanted} "
         f"(its pixel_mean): {remedy}"

@@ -127,7 +127,7 @@ def batch(channels: int) -> list[dict[str, Any]]:
     ("channels", "wanted", "remedy"),
     [
         (4, 3, r"set dataloader\.train\.mapper\.image_format=RGB \(YAML: INPUT\.FORMAT RGB\), or"),
-        (3, 4, r"set dataloader\.train\.mapper\.image_format=RGBA"),
+        (3, 4, r"set dataloader\.train\.mapper\.image_format=RGBA .*first layer has to take 4"),
         (3, 6, r"give model\.pixel_mean and model\.pixel_std 3 values"),
     ],
 )
@@ -139,6 +139,15 @@ def test_other_channels_are_refused_before_the_model(
     with channels_watched(model), pytest.raises(UserError, match=sentence):
         model(batch(channels))
     assert model(batch(channels)) == 1
+
+
+def test_a_model_that_says_its_format_is_to_say_the_same() -> None:
+    """Else the program refuses the other key."""
+    model = Model(4)
+    model.input_format = "RGB"
+    keys = r"mapper\.image_format=RGBA model\.input_format=RGBA \(YAML: INPUT\.FORMAT RGBA\)"
+    with channels_watched(model), pytest.raises(UserError, match=keys):
+        model(batch(3))
 
 
 @pytest.mark.parametrize(("channels", "wanted"), [(3, 3), (1, 3), (3, 1), (1, 1)])
