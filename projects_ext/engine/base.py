@@ -24,7 +24,7 @@ from .batch_scaling import scale_to_batch
 from .best_metric import BestCheckpoints, require_best_metric
 from .checkpointing import AtomicCheckpointer
 from .ema import CHECKPOINT_KEY, AverageWeights, averaged_copy
-from .features import require_features
+from .features import require_features, require_input_channels
 from .guards import Guards
 from .inputs import require_mask_parts, require_truth
 from .options import (
@@ -36,6 +36,7 @@ from .options import (
     recompute_backbone,
     validation_losses,
 )
+from .output_folder import require_room
 from .overview import describe_model
 from .parallel import plain_norms_where_alone, share_buffers, unwrapped, wrap_for_processes
 from .resumed_optimizer import apply_group_options, group_options
@@ -107,6 +108,9 @@ class RunTrainer(DefaultTrainer):
         about: dict[str, Any] = {"classes": self.class_names(), **kept}
         self.checkpointer = AtomicCheckpointer(model, settings.output_dir, **about)
         self._best_checkpointer = _UntaggedCheckpointer(model, settings.output_dir, **about)
+        if comm.is_main_process():
+            weights = model.state_dict().values()
+            require_room(settings.output_dir, sum(one.nbytes for one in weights))
         self.start_iter = 0
         self.max_iter = settings.max_iter
         self.register_hooks(self.build_hooks())
@@ -291,6 +295,7 @@ class RunTrainer(DefaultTrainer):
         settings = Settings.of(cfg)
         model = plain_norms_where_alone(cls.create_model(cfg), settings.on_gpu)
         require_features(model)
+        require_input_channels(model)
         require_mask_parts(model)
         logger.info(describe_model(model, settings.device))
         return model.to(settings.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from projects_ext.errors import UserError
@@ -14,6 +15,26 @@ ATTRIBUTES = (
     "head_in_features",
     "in_features",
 )
+
+
+def require_input_channels(model: nn.Module) -> None:
+    """Refuse a first layer that takes other images than those that ``pixel_mean`` is for.
+
+    Raises:
+        UserError: with both numbers of channels.
+    """
+    mean, backbone = getattr(model, "pixel_mean", None), getattr(model, "backbone", None)
+    if not isinstance(mean, torch.Tensor) or not isinstance(backbone, nn.Module):
+        return
+    lowest = getattr(backbone, "bottom_up", backbone)
+    layers = (layer for layer in lowest.modules() if isinstance(layer, nn.Conv2d))
+    first = next(layers, None)
+    if first is not None and mean.numel() not in (1, first.in_channels):
+        raise UserError(
+            f"model.pixel_mean has {mean.numel()} values, but the backbone's first layer takes "
+            f"{first.in_channels} channels: give both the number of the images' channels "
+            "(model.backbone.bottom_up.stem.in_channels; YAML: MODEL.PIXEL_MEAN)"
+        )
 
 
 def require_features(model: nn.Module) -> None:

@@ -4,11 +4,13 @@ import errno
 import json
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any
 
 from projects_ext.errors import UserError
@@ -54,9 +56,11 @@ def output_folder(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL and error.filename is None:
-            _require_writable(path)
-        raise
+        if error.errno not in _FULL or error.filename is not None or isinstance(error, UserError):
+            raise
+        _require_writable(path)
+        # The failed write has given its room back: either folder may have been the full one.
+        raise UserError(_nearly_full(path, error)) from error
     finally:
         if lock is not None:
             (path / LOCK).unlink(missing_ok=True)
@@ -87,6 +91,35 @@ def _unusable(folder: Path, error: OSError) -> str:
         file = next((one for one in (folder, *folder.parents) if os.path.isfile(one)), folder)
         return f"the output folder {folder} cannot be made, because {file} is a file: {remedy}"
     return f"the output folder {folder} cannot be written to ({reason}): {remedy}"
+
+
+def _nearly_full(folder: Path, error: OSError) -> str:
+    folders = (f"the output folder {folder}", f"the folder of temporary files {gettempdir()}")
+    paths = (folder, Path(gettempdir()))
+    rooms = [
+        f"{name} ({shutil.disk_usage(path).free:,} bytes are free)"
+        for name, path in zip(folders, paths, strict=True)
+    ]
+    return f"a disk is full ({error.strerror}): make room in {' or in '.join(rooms)}"
+
+
+def require_room(folder: str, size: int) -> None:
+    """Refuse a folder without room for a single checkpoint.
+
+    Args:
+        folder: it may not exist yet.
+        size: of the weights alone, in bytes.
+
+    Raises:
+        UserError: with both sizes.
+    """
+    path = Path(folder).absolute()
+    free = shutil.disk_usage(next(one for one in (path, *path.parents) if one.exists())).free
+    if free < size:
+        raise UserError(
+            f"the output folder {folder} has room for {free:,} bytes, and the weights alone take "
+            f"{size:,} in each checkpoint: make room there, or choose another one by {KEYS}"
+        )
 
 
 def _take(folder: Path) -> IO[str] | None:

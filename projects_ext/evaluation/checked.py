@@ -188,7 +188,7 @@ def require_channels(model: nn.Module, batch: Any) -> None:
             continue
         # Of one channel, either side is repeated for all channels of the other.
         if len(image) != wanted and 1 not in (len(image), wanted):
-            says_format = hasattr(wrapped, "input_format")
+            says_format = hasattr(model, "input_format")
             file = sample.get("file_name", "?")
             raise UserError(_sentence(file, len(image), wanted, says_format))
 

@@ -99,8 +99,10 @@ def _require_entries(json_file: str, key: str, entries: Any, needed: set[str]) -
     lacking = [entry for entry in entries if not needed <= entry.keys()]
     if lacking:
         keys = ", ".join(sorted(needed - lacking[0].keys()))
+        known = lacking[0].get("id")
+        which = f"number {entries.index(lacking[0]) + 1}" if known is None else f"with id {known}"
         raise UserError(
-            f"{json_file}: the entry of {key} with id {lacking[0].get('id')} has no {keys}"
+            f"{json_file}: the entry {which} of {key} has no {keys}"
             f"{and_more(len(lacking))}: add it, or take the entry out"
         )
 

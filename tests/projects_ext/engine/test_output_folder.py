@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
 
 from projects_ext.engine import output_folder as module
-from projects_ext.engine.output_folder import LOCK, output_folder
+from projects_ext.engine.output_folder import LOCK, output_folder, require_room
 from projects_ext.errors import UserError
 from tests.projects_ext.faults.runs import CONFIG, ROOT, SHORT, end_of
 
@@ -120,12 +121,20 @@ def test_a_disk_that_fills_up_is_named_later(
             monkeypatch.setattr(os, "fsync", full)
         full()
 
-    expected = UserError if is_that_of_the_folder else OSError
-    with pytest.raises(expected) as caught, output_folder(str(tmp_path)):
+    with pytest.raises(UserError) as caught, output_folder(str(tmp_path)):
         write()
-    if isinstance(caught.value, UserError):
+    if is_that_of_the_folder:
         assert f"the output folder {tmp_path} is full (No space left" in caught.value.sentence
+    else:
+        assert f"make room in the output folder {tmp_path} (" in caught.value.sentence
+        assert f"or in the folder of temporary files {gettempdir()} (" in caught.value.sentence
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_room_for_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    require_room(str(tmp_path / "new" / "folder"), 1)
+    with pytest.raises(UserError, match=r"has room for [\d,]+ bytes, and the weights alone take"):
+        require_room(str(tmp_path), 1 << 60)
 
 
 def test_a_file_system_without_locks_gets_a_warning(
