@@ -64,7 +64,7 @@ def error_table(costs: Sequence[ErrorCost]) -> Table:
         Column("Error"),
         Column("Costs", 1, note="points of AP50 that would be gained without them."),
         Column("How many", 0, note="among detections of any score."),
-        Column("At threshold", 0, note="among those of at least the best score threshold."),
+        Column("At threshold", 0, note="if less certain detections are left out."),
     ]
     rows: list[list[Cell]] = [[one.name, one.cost, one.count, one.count_sure] for one in costs]
     return Table("error-table", "Kinds of errors", columns, rows)
