@@ -12,6 +12,7 @@ from pycocotools import mask as mask_util
 
 from detectron2.data.detection_utils import read_image
 from projects_ext.data.coco.reading import Record
+from projects_ext.data.coco.shapes import run_lengths
 
 from .evaluation import Evaluation
 from .gallery import Card, Layer, Shape, Thumbnails
@@ -190,7 +191,7 @@ def outline(record: Record, size: tuple[int, int], origin: tuple[float, float]) 
     x, y, width, height = (int(value) for value in mask_util.toBbox(rle))
     if not width or not height:
         return ""
-    mask = mask_util.decode(rle)[y : y + height, x : x + width]
+    mask = _decoded(rle)[y : y + height, x : x + width]
     scale = min(1.0, _OUTLINE / max(width, height))
     columns, rows = max(round(width * scale), 1), max(round(height * scale), 1)
     grey = Image.fromarray(mask * np.uint8(255)).resize((columns, rows), Image.Resampling.BOX)
@@ -200,6 +201,16 @@ def outline(record: Record, size: tuple[int, int], origin: tuple[float, float]) 
     down = (np.arange(rows + 2) - 0.5) * height / rows + y - origin[1]
     lines: Any = contour_generator(across, down, padded).lines(127.5)
     return "".join(_path(line) for line in lines if len(line) > 3)
+
+
+def _decoded(rle: Any) -> np.ndarray:
+    """A mask, (H, W) of 0 and 1; the mask library's own way to it brings warnings of NumPy's."""
+    height, width = rle["size"]
+    counts = rle["counts"]
+    runs = run_lengths(counts.decode() if isinstance(counts, bytes) else counts, height * width)
+    assert runs is not None  # checked when it was read
+    values = np.arange(len(runs), dtype=np.uint8) % 2
+    return np.repeat(values, runs).reshape(width, height).T
 
 
 def _path(line: np.ndarray) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 import hotcoco
 import numpy as np
-import yaml
 from tqdm import tqdm
 
 from projects_ext.errors import UserError
 
 from .evaluation import Evaluation, Metrics, evaluate, metrics
 from .results import Results
+from .run import parsed_config
 
 SAMPLES, SAMPLES_OF_MANY, MANY_IMAGES = 1000, 300, 1500
 """How often images are drawn anew; less often from many images, of which each draw takes longer."""
@@ -142,11 +142,6 @@ def changed_keys(first: str, second: str) -> list[tuple[str, str, str]]:
 
 
 def _flat(text: str) -> list[tuple[str, str]]:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:  # tags of a saved LazyConfig
-        return []
-
     def walk(value: Any, path: str) -> list[tuple[str, str]]:
         if isinstance(value, dict) and value:
             return [
@@ -156,7 +151,7 @@ def _flat(text: str) -> list[tuple[str, str]]:
             ]
         return [(path, str(value))]
 
-    return walk(content, "") if isinstance(content, dict) else []
+    return walk(parsed_config(text), "")
 
 
 def better_and_worse(

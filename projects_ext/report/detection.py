@@ -22,7 +22,7 @@ from .results import TASKS, Results
 from .run import Run
 from .scores import Point, ScoreCurve, calibration, precision_recall, score_curve
 from .tables import Cell, Column, Table
-from .training import run_facts, training_plots
+from .training import changed_keys, run_facts, training_plots
 
 MOST_BARS = 10
 """As many classes are drawn above the tables."""
@@ -84,9 +84,10 @@ class Analysis:
 
     @property
     def worst_class(self) -> int | None:
-        """The place of the class with the lowest AP; None without two classes with objects."""
+        """The place of the class with the lowest AP; None if no two differ."""
         values = np.array([one.AP for one in self.by_class])
-        return int(np.nanargmin(values)) if np.isfinite(values).sum() > 1 else None
+        known = values[np.isfinite(values)]
+        return int(np.nanargmin(values)) if len(known) and known.min() < known.max() else None
 
     def main_error(self, place: int) -> str:
         """The error that a class has most, in words; "" for none."""
@@ -161,6 +162,7 @@ def detection_page(
         unreadable=sorted(unreadable),
         facts=run_facts(run) if run else [],
         curves=training_plots(run) if run else [],
+        changed=changed_keys(run) if run else "",
         config=run.config if run else "",
     )
 
@@ -168,8 +170,8 @@ def detection_page(
 def _class_plot(analysis: Analysis) -> Markup | None:
     """The AP of the worst classes; None if there is but one."""
     values = np.array([one.AP for one in analysis.by_class])
-    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
-    order = [int(k) for k in order[:MOST_BARS] if np.isfinite(values[k])]
+    rising = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+    order = [int(k) for k in rising[:MOST_BARS] if np.isfinite(values[k])]
     if len(order) < 2:
         return None
     names = [analysis.classes[k] for k in order]
@@ -199,7 +201,7 @@ def _findings(analysis: Analysis) -> list[Markup]:
     if pairs:
         said.append(_confused_sentence(pairs[0]))
     best = analysis.curve.best
-    if len(analysis.curve.f1):
+    if best.f1:
         said.append(
             Markup(
                 "At a score threshold of <b>{}</b>, {} % of the detections are right and {} % of "
@@ -212,7 +214,12 @@ def _findings(analysis: Analysis) -> list[Markup]:
             )
         )
     else:
-        said.append(Markup("There are no detections at all."))
+        some = len(analysis.curve.f1) > 0
+        said.append(
+            Markup("No detection is right at an overlap of 0.5.")
+            if some
+            else Markup("There are no detections at all.")
+        )
     return said
 
 

@@ -154,7 +154,7 @@ def precision_recall(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 20 else f"{name[:19]}…"
+    return name if len(name) <= 26 else f"{name[:25]}…"
 
 
 def by_threshold(curve: ScoreCurve) -> Markup:
@@ -211,7 +211,7 @@ def bars(
         drawn.axes.set_yticks(range(len(names)), names)
         drawn.axes.tick_params(axis="y", length=0, labelcolor=INK)
         drawn.axes.invert_yaxis()
-        drawn.axes.margins(x=0.12)
+        drawn.axes.set_xlim(0, 1.15 * max(heights.max(initial=0), 1))
         drawn.axes.grid(axis="y", visible=False)
         drawn.axes.set_xlabel(x)
     return drawn.svg

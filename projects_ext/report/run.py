@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,32 @@ def _history(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
+class _WithNames(yaml.SafeLoader):
+    """Reads saved LazyConfigs, too: functions and classes as their names, tuples as lists."""
+
+
+def _name(loader: Any, name: str, node: Any) -> str:
+    return name
+
+
+def _list(loader: Any, node: Any) -> list[Any]:
+    return loader.construct_sequence(node)
+
+
+_WithNames.add_multi_constructor("tag:yaml.org,2002:python/name:", _name)
+_WithNames.add_constructor("tag:yaml.org,2002:python/tuple", _list)
+
+
+@lru_cache(maxsize=2)
+def parsed_config(text: str) -> dict[str, Any]:
+    """The content of a ``config.yaml``, without running anything; {} if it cannot be read."""
+    try:
+        content = yaml.load(text, _WithNames)
+    except (yaml.YAMLError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def config_value(run: Run, *places: str) -> Any:
     """A value of the config by the dotted names it may have, or None.
 
@@ -109,10 +136,7 @@ def config_value(run: Run, *places: str) -> Any:
         run: with a config of either kind.
         places: such as "train.max_iter" and "SOLVER.MAX_ITER".
     """
-    try:
-        content = yaml.safe_load(run.config)
-    except yaml.YAMLError:
-        return None
+    content = parsed_config(run.config)
     for place in places:
         value: Any = content
         for key in place.split("."):

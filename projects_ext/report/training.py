@@ -21,7 +21,6 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("Output folder", str(run.folder)),
         ("Config", str(config.get("file", ""))),
-        ("Changed keys", " ".join(map(str, config.get("overrides") or ()))),
         ("Iterations", _text(config_value(run, "train.max_iter", "SOLVER.MAX_ITER"))),
         ("Images per iteration", _text(_batch_size(run))),
         ("Learning rate", _text(config_value(run, "optimizer.lr", "SOLVER.BASE_LR"))),
@@ -33,6 +32,11 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     ]
     facts += [(name, str(version)) for name, version in _part(said, "versions").items()]
     return [(name, value) for name, value in facts if value]
+
+
+def changed_keys(run: Run) -> str:
+    """What the command line changed in the config, one key per line."""
+    return "\n".join(map(str, _part(run.evaluation, "config").get("overrides") or ()))
 
 
 def _part(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -13,7 +13,8 @@ import torch
 
 from projects_ext.engine import load_config
 from projects_ext.engine.arguments import parse_arguments
-from projects_ext.engine.main import run
+from projects_ext.engine.main import check, run
+from projects_ext.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 CONFIG = str(ROOT / "configs" / "quickstart" / "mask_rcnn_shapes.py")
@@ -39,7 +40,7 @@ def arguments(shapes_overrides: list[str], output: Path, *more: str, **flags: An
 def trained(shapes_overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of two iterations and the evaluation after them; tests only read it."""
     output = tmp_path_factory.mktemp("trained")
-    metrics = run(arguments(shapes_overrides, output, "train.eval_period=2"))
+    metrics = run(arguments(shapes_overrides, output, "train.eval_period=2", report=True))
     assert metrics is not None
     assert set(metrics) == {"bbox", "segm"}
     return output
@@ -56,6 +57,23 @@ def test_training_leaves_what_users_of_default_trainer_expect(trained: Path) -> 
     assert {"total_loss", "loss_mask", "lr", "iteration"} <= set(lines[0])
     checkpoint = torch.load(trained / "model_final.pth", weights_only=True)
     assert {"model", "trainer", "iteration"} <= set(checkpoint)
+
+
+def test_a_report_shows_the_run(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    assert trained.name in page
+    assert "Total loss" in page
+    assert json.loads((trained / "evaluation.json").read_text())["checkpoint"]["sha256"] in page
+    assert "different evaluations" not in page
+    assert str(trained / "coco_instances_results.json") in page
+
+
+def test_a_report_without_its_libraries_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projects_ext.report.LIBRARIES", ("jinja2", "no_such_library"))
+    with pytest.raises(UserError, match=r"needs no_such_library: .*\.\[report\]"):
+        check(load_config(CONFIG, []), arguments([], tmp_path, report=True))
 
 
 def test_evaluation_file_names_checkpoint_and_config(trained: Path) -> None:

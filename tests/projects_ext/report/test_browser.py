@@ -126,6 +126,7 @@ def test_a_class_is_chosen_from_its_row(opened: Any) -> None:
     button = opened.find_element("css selector", "#class-table td [data-show]")
     chosen = button.get_attribute("data-show")
     assert chosen in CLASSES
+    opened.execute_script("scrollTo(0, 0)")  # or the contents would lie over it
     button.click()
     shown = cards(opened, "worst")
     assert 0 < len(shown) < len(everything)
@@ -137,6 +138,7 @@ def test_a_class_is_chosen_from_its_row(opened: Any) -> None:
 
 def test_an_image_is_enlarged_and_left_by_keys(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.wait import WebDriverWait
 
     first, second = cards(opened, "worst")[:2]
     titles = [card.find_element("css selector", ".title").text for card in (first, second)]
@@ -151,7 +153,8 @@ def test_an_image_is_enlarged_and_left_by_keys(opened: Any) -> None:
     assert title.text == titles[1]
     keys(opened, Keys.ESCAPE)
     assert not viewer.get_attribute("open")
-    assert opened.switch_to.active_element == second.find_element("css selector", ".frame")
+    frame = second.find_element("css selector", ".frame")
+    WebDriverWait(opened, 10).until(lambda browser: browser.switch_to.active_element == frame)
 
 
 def test_everything_is_reached_by_tab_with_a_visible_focus(opened: Any) -> None:

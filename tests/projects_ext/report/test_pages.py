@@ -22,6 +22,8 @@ from projects_ext.report.comparison import (
 from projects_ext.report.evaluation import evaluate
 from projects_ext.report.gallery import EMBEDDED, Thumbnails
 from projects_ext.report.page import number, plural, signed
+from projects_ext.report.run import parsed_config, read_run
+from projects_ext.report.training import run_facts
 
 from .scenes import CLASSES, random_scene, scene, write_scene
 
@@ -203,3 +205,27 @@ def test_numbers_are_written_for_readers() -> None:
     ]  # fmt: skip
     assert [signed(x) for x in (2.0, -0.04, 0.04, -2.0)] == ["+2.0", "0.0", "0.0", "−2.0"]
     assert [plural(1, "image"), plural(2000, "image")] == ["1 image", "2,000 images"]
+
+
+def test_a_saved_config_is_read_without_running_it() -> None:
+    text = "train: {max_iter: 7}\nblock: !!python/name:os.getcwd ''\nsides: !!python/tuple [1, 2]\n"
+    assert parsed_config(text) == {
+        "train": {"max_iter": 7}, "block": "os.getcwd", "sides": [1, 2],
+    }  # fmt: skip
+    assert parsed_config("a: !!python/object/apply:os.getcwd []") == {}
+    assert parsed_config("[") == parsed_config("- 1") == {}
+
+
+def test_a_history_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
+    lines = ['{"iteration": 3, "total_loss": 2.0}', '{"iteration": 1, "total_loss": 4.0}']
+    lines += ['{"iteration": 3, "total_loss": 1.0, "note": "x"}', "[]", '{"iteration": 5, "tot']
+    (tmp_path / "metrics.json").write_text("\n".join(lines))
+    (tmp_path / "config.yaml").write_text("train: {max_iter: 5}")
+    run = read_run(tmp_path)
+    iterations, values = run.history["total_loss"]
+    assert (iterations.tolist(), values.tolist()) == ([1, 3], [4.0, 1.0])
+    assert set(run.history) == {"total_loss"}
+    assert dict(run_facts(run)) == {"Output folder": str(tmp_path), "Iterations": "5"}
+    (tmp_path / "evaluation.json").write_text("{")
+    with pytest.raises(UserError, match=r"evaluation\.json is not valid json"):
+        read_run(tmp_path)
