@@ -52,7 +52,6 @@ class CheckedPredictions(DatasetEvaluator):
                 require_finite(given, predicted)
                 self._require_masks(predicted)
         self.evaluator.process(inputs, outputs)
-        _let_go_of_scores(outputs)
 
     def _require_masks(self, predicted: Any) -> None:
         instances = predicted.get("instances") if isinstance(predicted, dict) else None
@@ -65,17 +64,6 @@ class CheckedPredictions(DatasetEvaluator):
     def evaluate(self) -> Any:
         """The other evaluator's metrics."""
         return self.evaluator.evaluate()
-
-
-def _let_go_of_scores(outputs: Any) -> None:
-    """Free the scores of label maps, which are large, before the next ones are made.
-
-    Detectron2's loop holds the outputs of a batch until those of the next one are there.
-    """
-    for predicted in outputs if isinstance(outputs, list) else ():
-        if isinstance(predicted, dict):
-            for name in [name for name in predicted if str(name).startswith("sem_seg")]:
-                del predicted[name]
 
 
 def require_finite(given: Any, predicted: Any) -> None:

@@ -12,11 +12,14 @@ from . import require_libraries
 logger = logging.getLogger("detectron2.projects_ext")
 
 PAGE, COMPARISON = "report.html", "comparison.html"
+SEGMENTATION = "sem_seg_report.json"
+DETECTIONS = ("coco_instances_results.json", "inference/coco_instances_results.json")
 
 EPILOG = """\
 examples:
   a run         python tools/report.py output/shapes
   two runs      python tools/report.py output/shapes output/longer
+  label maps    python tools/report.py output/gcnet/semantic/shapes
   results       python tools/report.py results.json --truth val.json --images val/
 
 The page opens from disk and loads nothing from the network. Unless --output says otherwise it is
@@ -84,6 +87,12 @@ def write_report(arguments: Namespace) -> Path:
     from .results import Results, read_results
     from .run import Run, read_run
 
+    segmented = [source for source in arguments.sources if _is_segmentation(source)]
+    if segmented:
+        from .semantic_command import segmentation_text
+
+        return write(page, segmentation_text(arguments.sources, page, arguments.gallery))
+
     def read(source: str) -> tuple[Results, Run | None]:
         if not Path(source).exists():
             raise MissingFileError(f"{source} does not exist: correct the path")
@@ -91,9 +100,10 @@ def write_report(arguments: Namespace) -> Path:
         results = run.results_file if run else Path(source)
         if results is None:
             raise MissingFileError(
-                f"{source} has no coco_instances_results.json: evaluate the run with "
+                f"{source} has no coco_instances_results.json (of label maps: no "
+                f"{SEGMENTATION}): evaluate the run with "
                 "`python train_net.py --eval-only --resume --config-file "
-                f"{Path(source) / 'config.yaml'}`, and a COCOEvaluator that has an output_dir"
+                f"{Path(source) / 'config.yaml'}`, and an evaluator that has an output_dir"
             )
         return read_results(results, *_truth(arguments, run, source)), run
 
@@ -112,6 +122,14 @@ def write_report(arguments: Namespace) -> Path:
     (first, run_a), (second, run_b) = pair
     text = comparison_page(first, second, page, names, runs=(run_a, run_b), most=arguments.gallery)
     return write(page, text)
+
+
+def _is_segmentation(source: str) -> bool:
+    """Whether it is an evaluation of label maps: the file of one, or a run with that alone."""
+    path = Path(source)
+    if path.is_dir():
+        return (path / SEGMENTATION).is_file() and not any((path / x).is_file() for x in DETECTIONS)
+    return path.name == SEGMENTATION
 
 
 def _page(arguments: Namespace) -> Path:

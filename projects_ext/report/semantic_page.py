@@ -28,7 +28,7 @@ LAYERS = (
     Layer(PREDICTIONS, "Prediction", on=False),
     Layer(ERRORS, "Errors"),
 )
-WRONG, IGNORED = (255, 138, 61, 235), (0, 0, 0, 140)
+WRONG, IGNORED = (255, 138, 61, 190), (0, 0, 0, 140)
 """Of the map of errors, with opacity."""
 
 

@@ -193,6 +193,8 @@ def _run(
         after()
         computed = time.perf_counter()
         evaluator.process(inputs, outputs)
+        # Scores of label maps are large: they go before the next ones come.
+        del inputs, outputs
         asked_for_data = time.perf_counter()
 
         timings.compute += computed - begin

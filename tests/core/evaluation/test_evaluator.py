@@ -1,4 +1,5 @@
 import logging
+import weakref
 
 import pytest
 import torch
@@ -102,3 +103,16 @@ def test_mode_is_restored_after_an_error():
     with pytest.raises(RuntimeError), inference_context(model):
         raise RuntimeError
     assert model.training
+
+
+def test_answers_are_freed_before_the_next_ones_are_made() -> None:
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def model(inputs: int) -> list[dict[str, torch.Tensor]]:
+        assert all(reference() is None for reference in alive)
+        scores = torch.zeros(3)
+        alive.append(weakref.ref(scores))
+        return [{"sem_seg": scores}]
+
+    inference_on_dataset(model, [1, 2, 3], None)
+    assert len(alive) == 3

@@ -142,3 +142,17 @@ def test_the_scripts_own_state_stays_as_it_was(tree: Path) -> None:
     evaluate(CityscapesSemanticEvaluator(NAME))
     assert vars(script.args) == before[0]
     assert script.np is before[1]
+
+
+def test_what_a_report_needs_is_written(tree: Path) -> None:
+    metrics = evaluate(CityscapesSemanticEvaluator(NAME, str(tree / "out")))["sem_seg"]
+    content = json.loads((tree / "out" / "sem_seg_report.json").read_text())
+    matrix = np.array(content["confusion"])
+    union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+    road = content["classes"].index("road")
+    assert 100 * matrix[road, road] / union[road] == pytest.approx(metrics["IoU-road"])
+    assert 100 * np.trace(matrix) / matrix.sum() == pytest.approx(metrics["pACC"])
+    assert len(content["images"]) == 3
+    # Training ids, as the model predicts them.
+    stored = np.asarray(Image.open(tree / "out" / content["images"][0]["prediction"]))
+    assert stored.max() < 19

@@ -1,5 +1,6 @@
 """``tools/visualize_data.py`` on real data of every kind."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +180,50 @@ def test_contradictions(
         run(COCO, *words)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_page_of_objects(
+    run: Run, shapes: Path, shapes_overrides: list[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "out" / "report.html"
+    said = run(COCO, "--report", "--number", "4", *shapes_overrides)
+    assert said.splitlines()[-1] == f"open {page}"
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>Data set instances_train.json</h1>" in text
+    gallery = text[text.index('id="sample"') :]
+    assert gallery.count('<li class="card"') == 4
+    assert gallery.count('<g class="truth"') > 4
+    # Every class is in the table, and something is worth a look.
+    table = text[text.index('id="class-table"') :]
+    assert all(f"<td>{name}</td>" in table for name in ("disc", "box", "star", "cross"))
+    assert 'href="#about-' in text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html"]
+
+
+def test_page_of_label_maps(run: Run, shapes: Path, tmp_path: Path) -> None:
+    run(SEMANTIC, "--report", "--number", "3", *label_maps(shapes))
+    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert text[text.index('id="sample"') :].count("data:image/png;base64") == 3
+    assert "Share of pixels %" in text
+
+
+def test_odd_boxes_are_shown_close_up(run: Run, shapes: Path, tmp_path: Path) -> None:
+    """A box of 2 x 2 pixels, and one that is there twice."""
+    content = json.loads((shapes / "annotations" / "instances_train.json").read_text())
+    first = next(x for x in content["annotations"] if not x["iscrowd"])
+    x, y = first["bbox"][:2]
+    tiny = [[x, y, x + 2, y, x + 2, y + 2, x, y + 2]]
+    new = {"id": 9001, "iscrowd": 0, "bbox": [x, y, 2, 2], "area": 4, "segmentation": tiny}
+    content["annotations"] += [{**first, "id": 9000}, {**first, **new}]
+    changed = tmp_path / "odd.json"
+    changed.write_text(json.dumps(content))
+    keys = [f"data.{part}_json={changed}" for part in ("train", "val")]
+    keys += [f"data.{part}_images={shapes / 'train'}" for part in ("train", "val")]
+    said = run(COCO, "--report", "--number", "0", *keys)
+    assert "1 box with an edge shorter than 4 pixels" in said
+    assert "1 pair of boxes of the same class that overlap by 90% or more" in said
+    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    tiny_part = text[text.index('id="odd-tiny"') : text.index('id="odd-duplicates"')]
+    assert "2 x 2 pixels" in tiny_part
+    assert 'viewBox="0 0 96 96"' in tiny_part
+    assert tiny_part.count('<g class="wrong"') == 1
