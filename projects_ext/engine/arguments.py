@@ -6,6 +6,7 @@ from collections.abc import Sequence
 EPILOG = """\
 examples:
   train         python train_net.py --config-file configs/quickstart/mask_rcnn_shapes.py
+  own data      python train_net.py --config-file … data=FOLDER [data.val=FOLDER]
   resume        python train_net.py --config-file … --resume
   evaluate      python train_net.py --config-file … --eval-only train.init_checkpoint=model.pth
   change keys   python train_net.py --config-file x.py train.max_iter=2000 optimizer.lr=0.001

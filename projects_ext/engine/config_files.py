@@ -23,7 +23,7 @@ from projects_ext.modeling import heads_with_named_poolers
 from .config_errors import apply_lazy_overrides, apply_yaml_overrides, config_file_errors
 from .devices import names_device, say_cpu_is_used, torch_device
 from .key_reads import RecordingCfgNode, changed_keys, record_reads
-from .own_data import own_sources, use_own_data
+from .own_data import own_paths, use_own_data
 from .unused_keys import refuse_unused
 from .yaml_tags import (
     own_keys,
@@ -64,9 +64,9 @@ def load_config(config_file: str, overrides: Sequence[str], *, read_data: bool =
 def _load_lazy(config_file: str, overrides: Sequence[str]) -> DictConfig:
     with config_file_errors(config_file):
         cfg = LazyConfig.load(config_file)
-    sources, overrides = own_sources(overrides)
-    if sources:
-        cfg = use_own_data(cfg, config_file, sources, overrides)
+    paths, overrides = own_paths(overrides)
+    if paths.sources:
+        cfg = use_own_data(cfg, config_file, paths, overrides)
     return change_lazy(cfg, overrides)
 
 
@@ -88,6 +88,11 @@ def _load_yaml(
     with config_file_errors(config_file, cfg), tuples_are_values():
         cfg.merge_from_file(config_file, allow_unsafe=False)
     pairs = key_value_list(overrides)
+    if "data" in pairs[::2]:
+        raise UserError(
+            f"data= is for LazyConfig files (.py), and {config_file} is a YAML config: give its "
+            "data by DATASETS.COCO_FORMAT.TRAIN_JSON and the keys next to it"
+        )
     for key in COCO_FORMAT_PATHS:
         if f"DATASETS.COCO_FORMAT.{key}" in pairs[::2]:
             # A list may take the place of the file's path, and a path that of its list.

@@ -5,6 +5,7 @@ What is derived stands in the config that a run saves, so that it needs no ``dat
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from projects_ext.zoo.scheme import SCHEME, experiment_of
 from .config_errors import apply_lazy_overrides
 from .own_schedule import fit_schedule
 
-KEY = "data"
+KEY, VAL_KEY = "data", "data.val"
 
 SECTION: dict[str, Any] = {
     # Files or folders, joined by the names of their classes; and those to validate on. Without the
@@ -55,24 +56,40 @@ SECTION: dict[str, Any] = {
 """``data`` of a config on own data."""
 
 
-def own_sources(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths that ``data=`` gives, and the other overrides.
+@dataclass(frozen=True)
+class OwnPaths:
+    """What the command line says about where the data are.
+
+    Attributes:
+        sources: of ``data=``; none: the config's own data are meant.
+        val: of ``data.val=``.
+    """
+
+    sources: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+
+
+def own_paths(overrides: Sequence[str]) -> tuple[OwnPaths, list[str]]:
+    """The paths that ``data=`` and, with it, ``data.val=`` give, and the other overrides.
 
     Raises:
-        UserError: there is nothing behind it.
+        UserError: there is nothing behind one of them.
     """
-    sources: list[str] = []
+    found: dict[str, list[str]] = {}
     others = []
     for text in overrides:
         key, _, value = text.partition("=")
-        found = _paths(text, value) if key.lstrip("+") == KEY else None
-        if found is None:
+        key = key.lstrip("+")
+        paths = _paths(text, value) if key in (KEY, VAL_KEY) else None
+        if paths is None:
             others.append(text)
             continue
-        sources = found
-        if not sources or not all(sources):
-            raise UserError("data= names nothing: give a file or folder, or several as [A,B]")
-    return sources, others
+        found[key] = paths
+        if not paths or not all(paths):
+            raise UserError(f"{key}= names nothing: give a file or folder, or several as [A,B]")
+    if KEY not in found:
+        return OwnPaths(), list(overrides)
+    return OwnPaths(tuple(found[KEY]), tuple(found.get(VAL_KEY, ()))), others
 
 
 def _paths(text: str, value: str) -> list[str] | None:
@@ -89,14 +106,14 @@ def _paths(text: str, value: str) -> list[str] | None:
 
 
 def use_own_data(
-    cfg: DictConfig, config_file: str, sources: Sequence[str], overrides: Sequence[str]
+    cfg: DictConfig, config_file: str, paths: OwnPaths, overrides: Sequence[str]
 ) -> DictConfig:
     """The config for these data, before the command line's other changes.
 
     Args:
         cfg: as loaded; changed.
         config_file: where it is from: published experiments start from their weights.
-        sources: files or folders.
+        paths: of the data.
         overrides: those changes; what they set is not derived from the data.
 
     Raises:
@@ -105,7 +122,7 @@ def use_own_data(
     _require_data_set(cfg, config_file)
     of_maps = "sem_seg_head" in cfg.model and "roi_heads" not in cfg.model
     given = {text.partition("=")[0].lstrip("+") for text in overrides}
-    _add_section(cfg, [_absolute(path) for path in sources], of_maps)
+    _add_section(cfg, paths, of_maps)
     wished = apply_lazy_overrides(deepcopy(cfg), overrides)
     found = _read(wished, of_maps)
     cfg.data.classes = list(found.classes)
@@ -120,7 +137,7 @@ def use_own_data(
         node[key] = len(found.classes)
     _start_from_published(cfg, config_file, given)
     if "train.output_dir" not in given:
-        cfg.train.output_dir = f"{cfg.train.output_dir}_{Path(sources[0]).resolve().stem}"
+        cfg.train.output_dir = f"{cfg.train.output_dir}_{Path(paths.sources[0]).resolve().stem}"
     fit_schedule(cfg, wished, given, len(found.train["images"]), of_maps)
     return cfg
 
@@ -139,9 +156,10 @@ def _require_data_set(cfg: DictConfig, config_file: str) -> None:
             )
 
 
-def _add_section(cfg: DictConfig, sources: list[str], of_maps: bool) -> None:
+def _add_section(cfg: DictConfig, paths: OwnPaths, of_maps: bool) -> None:
     """``data`` with all its keys; those that the config has already keep their values."""
-    section = {**deepcopy(SECTION), "source": sources}
+    sources, val = ([*map(_absolute, some)] for some in (paths.sources, paths.val))
+    section = deepcopy(SECTION)
     if not of_maps:
         masks = OmegaConf.select(cfg, "dataloader.train.mapper.use_instance_mask")
         target = cfg.model.get("_target_")
@@ -151,7 +169,7 @@ def _add_section(cfg: DictConfig, sources: list[str], of_maps: bool) -> None:
     own = cfg.get(KEY)
     kept = OmegaConf.to_container(own, resolve=False) if isinstance(own, DictConfig) else {}
     assert isinstance(kept, dict)
-    again = {"source": sources, "val": [], "classes": []}  # of other data, if there are any
+    again = {"source": sources, "val": val, "classes": []}  # of other data, if there are any
     cfg[KEY] = {**section, **kept, **again}
 
 

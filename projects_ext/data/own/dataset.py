@@ -19,7 +19,8 @@ from projects_ext.data.label_folders import load_classes
 from projects_ext.data.validate import require_masks_kept, require_valid, say, warn
 from projects_ext.errors import UserError
 
-from .split import split_off
+from .overview import describe
+from .split import shared_files, split_off
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def _own_data(wanted: Wanted, state: tuple[Any, ...]) -> OwnData:
         trained.append(content)
     name = " + ".join(wanted.sources)
     train, val = _joined(trained), _joined(validated)
-    overview = _overview(sources, classes, train, val, how)
+    if set(wanted.val) != set(wanted.sources):
+        _warn_of_shared_images(train, val)
+    overview = describe(sources, classes, train, val, how)
     say(overview)
     return OwnData(name, classes, train, val, overview)
 
@@ -249,27 +252,15 @@ def _joined(contents: Sequence[Record]) -> Record:
     return joined
 
 
-def _overview(
-    sources: Sequence[Source], classes: Sequence[str], train: Record, val: Record, how: str
-) -> str:
-    """Format, classes, counts and split."""
-    found = ", ".join(f"{source.path} ({source.format})" for source in sources)
-    shown = ", ".join(classes[:10]) + (f", … ({len(classes)})" if len(classes) > 10 else "")
-    remarks = [remark for source in sources for remark in source.train.remarks]
-    return "\n".join(
-        [
-            f"Data: {found}",
-            f"  {len(classes)} {'class' if len(classes) == 1 else 'classes'}: {shown}",
-            f"  training:   {_counted(train)}",
-            f"  validation: {_counted(val)}, {how}",
-            *(f"  {remark}" for remark in remarks),
-        ]
-    )
-
-
-def _counted(content: Record) -> str:
-    images, objects = content["images"], content["annotations"]
-    if images and "sem_seg_file_name" in images[0]:
-        return f"{len(images)} images with label maps"
-    filled = len({a["image_id"] for a in objects if not a.get("iscrowd")})
-    return f"{len(images)} images ({len(images) - filled} without objects), {len(objects)} objects"
+def _warn_of_shared_images(train: Record, val: Record) -> None:
+    """A validation part that a tool has split off may hold images that are trained on."""
+    files = [[image["file_name"] for image in part["images"]] for part in (train, val)]
+    shared = shared_files(*files)
+    if shared:
+        first, second = shared[0]
+        are = "is" if len(shared) == 1 else "are"
+        warn(
+            f"{len(shared)} of the {len(files[1])} validation images {are} trained on as well, the "
+            f"first is {second} (the same as {first}): metrics will be too good; take them out of "
+            "one of the parts"
+        )

@@ -83,6 +83,18 @@ def joined_groups(files: Sequence[str], names: Sequence[str]) -> list[int]:
     return [find(groups[name]) for name in names]
 
 
+def shared_files(train: Sequence[str], val: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of files with the same bytes in both parts."""
+    files = [*dict.fromkeys(train), *dict.fromkeys(val)]
+    count = len(dict.fromkeys(train))
+    pairs = []
+    for places in _same_content(files):
+        trained = [files[place] for place in places if place < count]
+        validated = [files[place] for place in places if place >= count]
+        pairs += [(trained[0], file) for file in validated if trained]
+    return pairs
+
+
 def _same_content(files: Sequence[str]) -> list[list[int]]:
     sizes, contents = defaultdict(list), defaultdict(list)
     for place, file in enumerate(files):

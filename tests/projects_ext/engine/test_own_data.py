@@ -269,6 +269,7 @@ def test_joined_data_sets_match_classes_by_name(
     ("words", "sentence"),
     [
         (["data="], "data= names nothing"),
+        (["data={coco}", "data.val="], "data.val= names nothing"),
         (["data=nowhere"], "there is no file or folder .*nowhere"),
         (["data={coco}", "data.val_fraction=2"], "data.val_fraction is 2"),
         (["data={coco}", "data.epochs=-1"], "data.epochs is -1"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from projects_ext.data.own.split import group_names, split_off
+from projects_ext.data.own.split import group_names, shared_files, split_off
 from projects_ext.errors import UserError
 
 
@@ -92,3 +92,11 @@ def test_impossible_splits_are_refused(tmp_path: Path) -> None:
         split_off(files, 0.2, 0)
     with pytest.raises(UserError, match="data.val_fraction is 1.5"):
         split_off(files, 1.5, 0)
+
+
+def test_files_of_both_parts_are_found(tmp_path: Path) -> None:
+    files = write(tmp_path, {"a.jpg": "same", "b.jpg": "other", "c.jpg": "same", "d.jpg": "d"})
+    a, b, c, d = files
+    assert shared_files([a, b], [c, d]) == [(a, c)]
+    assert shared_files([a, b], [d]) == []
+    assert shared_files([a], [a]) == [(a, a)]
