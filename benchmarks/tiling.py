@@ -6,7 +6,8 @@
 The scene is composed of images of the shapes data, some of them enlarged, so that their objects are
 larger than the overlap or than a tile. Without sahi only our own figures are printed. The network
 and the images are the same for both. sahi takes the boxes from the masks, we take those that the
-network gives: the rows "bbox of masks" compare like with like. With ``--peak`` the peak memory of our run alone is printed.
+network gives: the rows "bbox of masks" compare like with like. With ``--peak`` the peak memory of
+our run alone is printed.
 """
 
 import argparse

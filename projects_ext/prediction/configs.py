@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.file_io import PathManager
@@ -56,7 +56,7 @@ class Source:
     given: frozenset[str] = frozenset()
 
     def require_effect(self, weights: Any, device: Any) -> None:
-        """Refuse overrides that something else decides.
+        """Refuse overrides that something else decides otherwise.
 
         Args:
             weights: None: an override may name them.
@@ -66,11 +66,11 @@ class Source:
             UserError: with the override's key.
         """
         for keys, value, what in ((_WEIGHTS, weights, "weights"), (_DEVICE, device, "device")):
-            idle = self.given & keys
-            if value is not None and idle:
-                raise UserError(
-                    f"{min(idle)} has no effect beside the {what} {value}: leave one of them out"
-                )
+            for key in sorted(self.given & keys):
+                if value is not None and str(value) != str(_value(self.cfg, key)):
+                    raise UserError(
+                        f"{key} has no effect beside the {what} {value}: leave one of them out"
+                    )
 
     @property
     def names_weights(self) -> bool:
@@ -147,13 +147,19 @@ def given_keys(opts: Sequence[str], lazy: bool) -> frozenset[str]:
     return frozenset(key_value_list(opts)[::2])
 
 
+def _value(cfg: Config, key: str) -> Any:
+    if isinstance(cfg, DictConfig):
+        return OmegaConf.select(cfg, key)
+    section, name = key.split(".")
+    return cfg[section][name]
+
+
 def device_for(source: Source, device: str | torch.device | None) -> str:
     """Where the model goes: what is asked for, or the GPU if there is one."""
     if device is not None:
         return str(device)
-    if source.given & _DEVICE:
-        cfg = source.cfg
-        return str(cfg.MODEL.DEVICE if isinstance(cfg, CfgNode) else cfg.train.device)
+    for key in source.given & _DEVICE:
+        return str(_value(source.cfg, key))
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

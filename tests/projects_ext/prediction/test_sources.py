@@ -181,7 +181,8 @@ def test_overrides_without_effect_are_named(
 ) -> None:
     names = "train.classes=[disc,box,triangle,star,cross]"
     idle = ["optimizer.lr=0.1", "train.output_dir=x", "dataloader.evaluator=null"]
-    opts = [names, "model.proposal_generator.nms_thresh=0.6", *idle]
+    opts = [names, f"train.init_checkpoint={random_weights}", "train.device=cpu", *idle]
+    opts.append("model.proposal_generator.nms_thresh=0.6")
     projects_ext.Predictor(config_path("mask"), random_weights, "cpu", opts=opts)
     (warning,) = [x.getMessage() for x in project_log.records if "no effect" in x.getMessage()]
     keys = "dataloader.evaluator, optimizer.lr, train.output_dir"

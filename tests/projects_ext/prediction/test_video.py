@@ -48,12 +48,13 @@ def test_no_frame_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "clip.mp4").exists()
 
 
-def test_files_that_are_no_videos(tmp_path: Path) -> None:
+def test_files_that_are_no_videos(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clip.mp4").write_text("no video")
     with pytest.raises(UserError, match=r"clip.mp4 cannot be opened: it is damaged"):
         VideoReader(str(tmp_path / "clip.mp4"))
     with pytest.raises(UserError, match="camera 97 cannot be opened"):
         VideoReader(97)
+    assert "".join(capfd.readouterr()) == ""  # neither OpenCV nor FFmpeg comments on it
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
