@@ -27,7 +27,6 @@ from projects_ext.deploy.metadata import Metadata
 from projects_ext.deploy.paste import paste_in_boxes, paste_maps
 from projects_ext.deploy.program import program_of
 
-
 LABEL_MAPS, SEMANTIC = "GCNet R50", "gcnet/semantic/gcnet_r50_d8_512x1024_40k_cityscapes"
 
 
