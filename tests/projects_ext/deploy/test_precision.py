@@ -43,9 +43,10 @@ def test_the_network_lies_between_convolutions() -> None:
 def test_layers_are_marked(tmp_path: Path, precision: str, expected: list[str]) -> None:
     path = tmp_path / "model.xml"
     ElementTree.ElementTree(small_graph()).write(path)
-    keep_float32(path, precision)
+    for _ in range(2):  # once is enough, and OpenVINO refuses a file that says it twice
+        keep_float32(path, precision)
     layers = ElementTree.parse(path).getroot().iterfind("layers/layer")
-    found = [x.get("id") for x in layers if x.find("rt_info/attribute") is not None]
+    found = [x.get("id") for x in layers if len(x.findall("rt_info/attribute")) == 1]
     assert found == expected
 
 
