@@ -2,10 +2,9 @@
 
     python -m benchmarks.deploy [--model "Mask R50"] [--formats onnx openvino]
 
-A model of `benchmarks.models` with random weights and a made-up picture of the size at which the
-network sees it. All run in turns, with the same number of threads, from pixels to masks of the
-picture; "x model" is the ratio to the model in PyTorch. OpenVINO also runs in the precision that it
-prefers on this processor, such as bfloat16.
+A model of `benchmarks.models`, or the one of label maps, with random weights and a made-up picture
+of the size at which the network sees it. All run in turns, with the same number of threads, from
+pixels to masks of the picture; "x model" is the ratio to the model in PyTorch.
 """
 
 import argparse
@@ -21,16 +20,21 @@ from PIL import Image
 from benchmarks.measure import environment, measure_in_turns, table
 from benchmarks.models import CONFIGS, MODELS, build_model
 from benchmarks.scenes import picture
+from detectron2.config import LazyConfig, instantiate
 from projects_ext import Predictor
-from projects_ext.deploy.formats import ENDINGS, export, runner
+from projects_ext.deploy.formats import ENDINGS, PRECISIONS, export, runner
 from projects_ext.deploy.metadata import Metadata
 from projects_ext.deploy.paste import paste_in_boxes, paste_maps
 from projects_ext.deploy.program import program_of
+
+LABEL_MAPS, SEMANTIC = "GCNet R50", "gcnet/semantic/gcnet_r50_d8_512x1024_40k_cityscapes"
 
 
 def with_masks(run: Callable[[np.ndarray], Any], metadata: Metadata, image: np.ndarray) -> int:
     """Run a file on an image, masks brought to its size included; how many objects."""
     found = run(image)
+    if "labels" in found:
+        return 0
     count, size = int(found["count"]), (image.shape[0], image.shape[1])
     if "masks" not in found:
         return count
@@ -41,19 +45,15 @@ def with_masks(run: Callable[[np.ndarray], Any], metadata: Metadata, image: np.n
     return len(paste_in_boxes(masks, found["boxes"][:count], size))
 
 
-def openvino_by_itself(path: Path, names: Any, threads: int) -> Callable[[np.ndarray], Any]:
-    """An OpenVINO model in the precision that it chooses."""
-    import openvino
-
-    options = {"INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.Core().compile_model(path, "CPU", options)
-    return lambda image: dict(zip(names, compiled(image).values(), strict=True))
-
-
 def predictor_of(name: str, folder: Path) -> Predictor:
     """The predictor of a model of the table, with random weights in a file in the folder."""
-    config = MODELS[name].config
     weights = folder / "random.pth"
+    if name == LABEL_MAPS:
+        config = LazyConfig.load(str(CONFIGS / f"{SEMANTIC}.py"))
+        torch.manual_seed(0)
+        torch.save({"model": instantiate(config.model).state_dict()}, weights)
+        return Predictor(config, weights, "cpu")
+    config = MODELS[name].config
     torch.save({"model": build_model(config, "cpu").state_dict()}, weights)
     return Predictor(str(CONFIGS / f"{config}.py"), weights, "cpu")
 
@@ -70,12 +70,10 @@ def runs_of(
         runs[name] = lambda: with_masks(run, metadata, image)
 
     for form in forms:
-        path = folder / f"model{ENDINGS[form]}"
-        export(program, metadata, form, path)
-        add(form, runner(path, form, program.OUTPUTS, threads))
-        if form == "openvino":
-            name = "openvino, own precision"
-            add(name, openvino_by_itself(path, program.OUTPUTS, threads))
+        for precision in PRECISIONS[form]:
+            path = folder / f"{precision}{ENDINGS[form]}"
+            export(program, metadata, form, path, precision)
+            add(f"{form}, {precision}", runner(path, form, program.OUTPUTS, threads))
     return runs
 
 
@@ -84,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="Mask R50", choices=list(MODELS))
+    parser.add_argument("--model", default="Mask R50", choices=[*MODELS, LABEL_MAPS])
     parser.add_argument("--formats", nargs="+", default=["onnx", "openvino"], choices=ENDINGS)
     parser.add_argument("--size", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"))
     parser.add_argument("--threads", type=int, default=2)

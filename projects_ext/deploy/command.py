@@ -112,6 +112,6 @@ def _compare(
     print(HEAD)
     for difference in differences:
         print(difference.row())
-    for note in notes(differences, metadata):
+    for note in notes(differences, metadata, given.precision):
         print(note)
     return 0 if all(difference.small for difference in differences) else 1

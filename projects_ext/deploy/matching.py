@@ -20,19 +20,20 @@ class Limits(NamedTuple):
         boxes: in pixels, of each side.
         scores: of an object.
         pixels: share of an image's pixels, of a mask or a label map.
+        farthest: so many times the limits of box and score together apart, two are no pair.
+        least: objects of lower scores are not compared.
     """
 
     boxes: float
     scores: float
     pixels: float
+    farthest: float = 20
+    least: float = 0.0
 
 
-LIMITS = {FLOAT32: Limits(0.5, 5e-3, 2e-3), BFLOAT16: Limits(4.0, 0.1, 0.02)}
-"""By the precision of the network. Of bfloat16's 8 bits, an error of a hundredth is left at the end
-of a network; what it costs in AP only evaluation tells."""
-
-FARTHEST = 20
-"""Limits of boxes and scores together: two objects that are so many apart are no pair."""
+LIMITS = {FLOAT32: Limits(0.5, 5e-3, 2e-3), BFLOAT16: Limits(4.0, 0.1, 0.02, 3, 0.5)}
+"""By the precision of the network. Of bfloat16's 8 bits, an error of some hundredths is left at the
+end of a network, and suppression leaves other boxes of low scores; what it costs only AP tells."""
 
 
 class Objects(NamedTuple):
@@ -139,7 +140,7 @@ def _pairs(first: Objects, second: Objects, limits: Limits) -> list[tuple[int, i
         away = np.abs(second.boxes - box).max(axis=1, initial=0) / limits.boxes
         away += np.abs(second.scores - first.scores[index]) / limits.scores
         away[taken | (second.classes != first.classes[index])] = np.inf
-        if len(away) and away.min() < FARTHEST:
+        if len(away) and away.min() < limits.farthest:
             nearest = int(away.argmin())
             taken[nearest] = True
             pairs.append((index, nearest))

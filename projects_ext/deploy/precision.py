@@ -51,7 +51,8 @@ def keep_float32(path: Path, precision: str) -> None:
         if info is None:
             info = ElementTree.Element("rt_info")
             layer.insert(0 if layer.find("data") is None else 1, info)
-        ElementTree.SubElement(info, "attribute", name=ATTRIBUTE, version="0")
+        if info.find(f"attribute[@name='{ATTRIBUTE}']") is None:
+            ElementTree.SubElement(info, "attribute", name=ATTRIBUTE, version="0")
     tree.write(path, encoding="utf-8", xml_declaration=True)
 
 

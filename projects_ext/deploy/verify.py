@@ -143,11 +143,18 @@ def without(predictor: Predictor) -> tuple[str, np.ndarray]:
     return RAMP, ramp()
 
 
-def notes(differences: Sequence[Difference], metadata: Metadata) -> list[str]:
+def notes(
+    differences: Sequence[Difference], metadata: Metadata, precision: str = FLOAT32
+) -> list[str]:
     """What a reader of the rows has to know, in sentences."""
     if metadata.kind == "semantic":
         return []
     found = []
+    if LIMITS[precision].least:
+        found.append(
+            f"In {precision}, objects of scores below {LIMITS[precision].least} were not compared, "
+            "and others more loosely: evaluate the file on your data as well."
+        )
     if any(x.unsteady for x in differences):
         found.append(
             "Unsteady objects differ, but they move or go in the model itself, too, when its "
@@ -217,10 +224,12 @@ def _instances(
     edge = metadata.score_threshold
     if max(len(found.scores), len(truth.scores)) == metadata.max_detections:
         edge = max(edge, min(found.scores.min(initial=1.0), truth.scores.min(initial=1.0)))
-    alone = np.setdiff1d(np.flatnonzero(truth.scores > edge + limits.scores), pairs.first)
-    extra = np.setdiff1d(np.flatnonzero(found.scores > edge + limits.scores), pairs.second)
+    edge = max(edge, limits.least) + limits.scores
+    alone = np.setdiff1d(np.flatnonzero(truth.scores > edge), pairs.first)
+    extra = np.setdiff1d(np.flatnonzero(found.scores > edge), pairs.second)
     extra = extra[~elsewhere(truth.at(alone), found.at(extra), limits)]
-    other = np.concatenate((pairs.first[~pairs.small(limits)], alone))
+    counts = truth.scores[pairs.first] >= limits.least
+    other = np.concatenate((pairs.first[counts & ~pairs.small(limits)], alone))
     wrong = total = len(other) + len(extra)
     if total:
         steady, unseen = steady_objects(predictor, image, truth, other, found.at(extra), limits)
@@ -231,7 +240,7 @@ def _instances(
         len(truth.scores),
         wrong,
         total - wrong,
-        float(pairs.boxes.max(initial=0)),
-        float(pairs.scores.max(initial=0)),
-        float(pairs.pixels.max(initial=0)),
+        float(pairs.boxes[counts].max(initial=0)),
+        float(pairs.scores[counts].max(initial=0)),
+        float(pairs.pixels[counts].max(initial=0)),
     )

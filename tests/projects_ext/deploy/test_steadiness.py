@@ -10,7 +10,7 @@ from detectron2.config import LazyConfig, instantiate
 from projects_ext import Predictor
 from projects_ext.deploy.matching import LIMITS, of_model
 from projects_ext.deploy.metadata import Metadata
-from projects_ext.deploy.precision import FLOAT32
+from projects_ext.deploy.precision import BFLOAT16, FLOAT32
 from projects_ext.deploy.program import program_of
 from projects_ext.deploy.steadiness import other_digits, steady_objects, steady_pixels
 from projects_ext.deploy.verify import Difference, compare, notes
@@ -100,4 +100,17 @@ def test_notes_say_what_was_not_compared() -> None:
     sentences = " ".join(notes([ramp], metadata))
     assert "none without objects was compared" in sentences
     assert "No object could be compared" in sentences
-    assert notes([Difference("a", (9, 9), found=4)], metadata) == []
+    one = [Difference("a", (9, 9), found=4)]
+    assert notes(one, metadata) == []
+    assert "scores below 0.5 were not compared" in notes(one, metadata, BFLOAT16)[0]
+
+
+def test_bfloat16_is_compared_where_the_model_is_sure(tmp_path: Path) -> None:
+    chosen = grid(tmp_path, heatmaps=1.0)
+    expected, metadata = outputs_with_other_heatmaps(chosen)
+    sure, count = expected["scores"] >= 0.5, int(expected["count"])
+    assert 0 < sure.sum() < count
+    for rows, small in ((~sure, True), (sure, False)):
+        outputs = {**expected, "boxes": expected["boxes"] + np.float32(6) * rows[:, None]}
+        found = compare("moved", IMAGE, outputs, chosen, metadata, LIMITS[BFLOAT16])
+        assert found.small == small
