@@ -113,8 +113,8 @@ class Instances:
 
     def __len__(self) -> int:
         for value in self._fields.values():
-            # A lone number could be the first field's value; everything else has a length.
-            return len(value)
+            # Not len(), which makes a number of what a trace follows.
+            return value.__len__()
         raise NotImplementedError("Instances without any field have no length")
 
     def __iter__(self) -> Any:

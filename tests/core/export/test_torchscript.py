@@ -66,6 +66,15 @@ def test_instances_are_scripted_with_the_fields_that_are_named():
     assert len(_Best()(instances)) == len(expected)
 
 
+def test_numbers_of_instances_are_traced():
+    def numbered(corners: torch.Tensor) -> torch.Tensor:
+        instances = Instances((80, 90), boxes=Boxes(corners))
+        return torch.arange(instances.__len__())
+
+    traced = torch.jit.trace(numbered, random_boxes(5))
+    assert traced(random_boxes(3)).tolist() == [0, 1, 2]
+
+
 def test_poolers_are_traced_for_any_number_of_boxes():
     pooler = ROIPooler(5, (0.25, 0.125), 0, "ROIAlignV2")
 
