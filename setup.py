@@ -35,7 +35,7 @@ REPORT = ["jinja2>=3.1", "matplotlib>=3.8", "hotcoco>=1.3"]
 # Detectron2's results may change; nothing else needs it.
 # html5lib and selenium: the report's pages are checked as HTML, and in Chromium where it is
 # installed.
-TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT, *REPORT, *WANDB, *MLFLOW]
+TEST = ["pytest>=8", "pytest-xdist", *CITYSCAPES, *VOC, *EXPORT, *WANDB, *MLFLOW]
 TEST += [*VIDEO, "setuptools>=70.1", "supervision", "html5lib", "selenium"]
 DEV = ["ruff", "mypy", "types-PyYAML", "types-tabulate", "types-tqdm"]
 
@@ -92,6 +92,7 @@ setup(
         "tensorboard",
         # Weight files that cannot hold code: many of today's ResNets are published in them.
         "safetensors",
+        *REPORT,
     ],
     extras_require={
         "cityscapes": CITYSCAPES,
@@ -101,7 +102,6 @@ setup(
         "mlflow": MLFLOW,
         "deploy": DEPLOY,
         "export": EXPORT,
-        "report": REPORT,
         "test": TEST,
         "dev": [*TEST, *DEV],
     },

@@ -43,7 +43,7 @@ def argument_parser() -> ArgumentParser:
         "--report",
         action="store_true",
         help="after the evaluation, write report.html into the output folder: what the result is, "
-        "where the errors are and on which images (pip install '.[report]')",
+        "where the errors are and on which images",
     )
     many = parser.add_argument_group(
         "several processes or machines (under torchrun: nothing to give)"

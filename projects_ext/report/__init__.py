@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from projects_ext.errors import UserError
 
 LIBRARIES = ("jinja2", "matplotlib", "hotcoco")
-"""What the extra ``report`` installs."""
+"""What the pages are made with; they come with the project unless it was installed alone."""
 
 
 def require_libraries() -> None:
@@ -20,6 +20,5 @@ def require_libraries() -> None:
     missing = [name for name in LIBRARIES if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"a report needs {' and '.join(missing)}: install with `pip install '.[report]'` from "
-            "a checkout of this repository"
+            f"a report needs {' and '.join(missing)}: run `pip install {' '.join(missing)}`"
         )
