@@ -105,20 +105,25 @@ class CardMaker:
             return f"found with a score of {found.found_score[place]:.2f} only"
         return "nothing found"
 
-    def shapes_of(self, image: int, window: Window) -> list[Shape]:
-        """What lies in a part of an image, relative to its upper left corner."""
+    def shapes_of(self, image: int, window: Window, focus: Record | None = None) -> list[Shape]:
+        """What lies in a part of an image, relative to its upper left corner.
+
+        The object or detection that the part is shown for, ``focus``, stands out.
+        """
         found, classes = self.found, self.evaluation.results.classes
         shapes = []
         for place in self._objects[image][:MOST_SHAPES]:
             missed = found.found_score[place] < self.threshold and not found.crowd[place]
             name = classes[found.object_label[place]] + (" (crowd)" if found.crowd[place] else "")
             record = self.evaluation.results.objects[place]
-            shape = self._shape(record, TRUTH, "missed" if missed else "truth", name, window)
+            tone = ("missed" if missed else "truth") + (" focus" if record is focus else "")
+            shape = self._shape(record, TRUTH, tone, name, window)
             shapes += [shape] if shape else []
         for place in self._detections[image][:MOST_SHAPES]:
             tone = "right" if found.kind[place] == Kind.RIGHT else "wrong"
             name = f"{classes[found.label[place]]} {found.score[place]:.2f}"
             record = self.evaluation.results.detections[place]
+            tone += " focus" if record is focus else ""
             shape = self._shape(record, self.layer, tone, name, window)
             shapes += [shape] if shape else []
         return shapes
@@ -146,7 +151,7 @@ class CardMaker:
         if scale > 1:
             part = part.resize((round(width * scale), round(height * scale)))
         src = self.thumbnails.add(part, _CROP_SIDE)
-        shapes = self.shapes_of(image, window)
+        shapes = self.shapes_of(image, window, record)
         return Card(src, width, height, title, f"{note} · {entry.name}", tags, shapes)
 
     def _tags(self, objects: Sequence[int], detections: Sequence[int]) -> list[str]:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from . import plots
+from .analysis import Analysis, analyse
 from .cards import TRUTH, CardMaker
 from .comparison import (
     CONFIDENCE,
@@ -19,7 +20,6 @@ from .comparison import (
     metric_differences,
     require_same_truth,
 )
-from .detection import Analysis, analyse
 from .gallery import Card, Gallery, Layer, Thumbnails
 from .outcomes import NAMES
 from .page import number, plural, render, signed
@@ -116,14 +116,14 @@ def _findings(by_class: Sequence[Difference], names: Sequence[str]) -> list[Mark
         most = chosen[0]
         said.append(
             Markup(
-                "{} {} {} with {}, {} more than chance explains; most of all <b>{}</b> ({}). "
+                "{} {} {} with {}, {} of them by more than chance; most of all <b>{}</b> ({}). "
                 '<a href="#images" data-show="{}">See its images</a>.'
             ).format(
                 plural(len(chosen), "class", "classes"),
                 "is" if len(chosen) == 1 else "are",
-                f"{kind}",
+                kind,
                 names[1],
-                f"{len(sure)} of them",
+                len(sure) or "none",
                 most.name,
                 signed(most.change),
                 most.name,
@@ -140,15 +140,19 @@ def _difference_table(
         Column(names[0], 1),
         Column(names[1], 1),
         Column("Change", 1, signed=True),
-        Column(f"{_percent()} % from", 1, note="and to: the interval that the change lies in."),
-        Column("to", 1),
+        Column(f"{_percent()} % interval"),
         Column("More than chance"),
     ]
-    rows: list[list[Cell]] = [
-        [x.name, x.first, x.second, x.change, x.low, x.high, "yes" if x.is_sure else "no"]
-        for x in given
-    ]
+    rows: list[list[Cell]] = [[x.name, x.first, x.second, x.change, *_chance(x)] for x in given]
     return Table(identifier, caption, columns, rows)
+
+
+def _chance(one: Difference) -> tuple[str | None, str | None]:
+    """The interval of a change, and whether chance explains it; None where there is none."""
+    if one.low != one.low:
+        return None, None
+    interval = f"{signed(one.low)} to {signed(one.high)}"
+    return interval, "yes" if one.is_sure else "no"
 
 
 def _error_table(pair: Sequence[Analysis], names: Sequence[str]) -> Table:

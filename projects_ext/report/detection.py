@@ -1,8 +1,6 @@
 """The report of one detection or instance segmentation run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,112 +9,29 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from . import plots
+from .analysis import Analysis, analyse
 from .cards import LAYERS, CardMaker
-from .errors import Confusion, ErrorCost, confusion, error_costs, errors_by_class, most_confused
-from .evaluation import AREAS, Evaluation, Metrics, evaluate, metrics, object_counts
+from .detection_tables import (
+    MOST_CLASSES,
+    class_table,
+    confused_table,
+    confusion_rows,
+    error_table,
+    metrics_table,
+    size_table,
+)
+from .errors import Confusion, most_confused
+from .evaluation import AREAS, Metrics, evaluate, metrics
 from .gallery import Gallery, Thumbnails
-from .images import ImageScores, fair_choice, image_scores, worst_images
-from .outcomes import NAMES, Kind, Outcomes, outcomes
+from .images import ImageScores, fair_choice, worst_images
 from .page import number, plural, render
 from .results import TASKS, Results
 from .run import Run
-from .scores import Point, ScoreCurve, calibration, precision_recall, score_curve
-from .tables import Cell, Column, Table
+from .scores import calibration, precision_recall
 from .training import changed_keys, run_facts, training_plots
 
 MOST_BARS = 10
 """As many classes are drawn above the tables."""
-MOST_CLASSES = 24
-"""As many rows the table of confusions has at most; of more classes the most confused ones."""
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """All that is measured of results, for one task; everything else follows from it.
-
-    Attributes:
-        evaluation: COCO's metrics.
-        found: what became of each detection and object.
-        curve: precision and recall by threshold.
-        threshold: where F1 is highest; what is less certain is left out of counts and images.
-    """
-
-    evaluation: Evaluation
-    found: Outcomes
-    curve: ScoreCurve
-    threshold: float
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Their names."""
-        return self.evaluation.results.classes
-
-    @cached_property
-    def by_class(self) -> list[Metrics]:
-        """The metrics of each class."""
-        return [metrics(self.evaluation, place) for place in range(len(self.classes))]
-
-    @cached_property
-    def points(self) -> list[Point]:
-        """Precision and recall of each class at the threshold."""
-        curves = (score_curve(self.found, k) for k in range(len(self.classes)))
-        return [curve.at(self.threshold) for curve in curves]
-
-    @cached_property
-    def errors(self) -> np.ndarray:
-        """(K, 8), see :func:`errors_by_class`."""
-        return errors_by_class(self.found, self.threshold, len(self.classes))
-
-    @cached_property
-    def costs(self) -> list[ErrorCost]:
-        """What each kind of error costs, the costliest first."""
-        return error_costs(self.evaluation, self.found, self.threshold)
-
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """(K + 1, K + 1), see :func:`confusion`."""
-        return confusion(self.evaluation, self.found, self.threshold)
-
-    @cached_property
-    def images(self) -> ImageScores:
-        """Right and wrong by image."""
-        return image_scores(self.found, self.threshold, len(self.evaluation.results.images))
-
-    @property
-    def worst_class(self) -> int | None:
-        """The place of the class with the lowest AP; None if no two differ."""
-        values = np.array([one.AP for one in self.by_class])
-        known = values[np.isfinite(values)]
-        return int(np.nanargmin(values)) if len(known) and known.min() < known.max() else None
-
-    def main_error(self, place: int) -> str:
-        """The error that a class has most, in words; "" for none."""
-        counts = self.errors[place]
-        kind = Kind(int(counts.argmax()))
-        if not counts[kind]:
-            return ""
-        text = f"{NAMES[kind]} ({counts[kind]})"
-        partner = self._partner(place) if kind == Kind.CLASS else ""
-        return f"{text}, mostly with {partner}" if partner else text
-
-    def _partner(self, place: int) -> str:
-        """The class with which one is confused most, in either direction."""
-        both = self.confusion[place, :-1] + self.confusion[:-1, place]
-        both[place] = 0
-        return self.classes[int(both.argmax())] if both.any() else ""
-
-
-def analyse(results: Results, task: str) -> Analysis:
-    """Measure results.
-
-    Args:
-        results: with this task.
-        task: "bbox" or "segm".
-    """
-    evaluation = evaluate(results, task)
-    found = outcomes(evaluation)
-    curve = score_curve(found)
-    return Analysis(evaluation, found, curve, curve.best.threshold)
 
 
 def detection_page(
@@ -142,29 +57,44 @@ def detection_page(
         title=title or (run.name if run else Path(results.results_file).stem),
         results=results,
         task=TASKS[task],
-        analysis=analysis,
         best=analysis.curve.best,
         measured=measured[task],
         findings=_findings(analysis),
         warning=_disagreement(run, measured),
         metrics_table=metrics_table(measured),
         class_plot=_class_plot(analysis),
-        class_table=_class_table(analysis, others),
-        error_plot=plots.error_bars(analysis.costs),
-        error_table=_error_table(analysis.costs),
-        confusion=confusion_rows(analysis.confusion, analysis.classes),
-        confusion_chosen=min(len(analysis.classes), MOST_CLASSES),
-        confused=_confused(analysis),
+        class_table=class_table(analysis, others),
         score_plots=_score_plots(analysis),
         size_plot=_size_plot(measured[task]),
-        size_table=_size_table(measured[task], results),
+        size_table=size_table(measured[task], results),
         galleries=galleries,
         unreadable=sorted(unreadable),
-        facts=run_facts(run) if run else [],
-        curves=training_plots(run) if run else [],
-        changed=changed_keys(run) if run else "",
-        config=run.config if run else "",
+        **_errors(analysis),
+        **_about(run),
     )
+
+
+def _errors(analysis: Analysis) -> dict[str, Any]:
+    """What the template needs for its section of errors."""
+    return {
+        "error_plot": plots.error_bars(analysis.costs),
+        "error_table": error_table(analysis.costs),
+        "confusion": confusion_rows(analysis.confusion, analysis.classes),
+        "confusion_chosen": min(len(analysis.classes), MOST_CLASSES),
+        "confused": confused_table(analysis),
+    }
+
+
+def _about(run: Run | None) -> dict[str, Any]:
+    """What the template needs for its sections of training and of the run."""
+    if run is None:
+        return {"facts": [], "curves": [], "changed": "", "config": ""}
+    return {
+        "facts": run_facts(run),
+        "curves": training_plots(run),
+        "changed": changed_keys(run),
+        "config": run.config,
+    }
 
 
 def _class_plot(analysis: Analysis) -> Markup | None:
@@ -229,7 +159,7 @@ def _confused_sentence(pair: Confusion) -> Markup:
     )
 
 
-def _disagreement(run: Run | None, measured: dict[str, Metrics]) -> str:
+def _disagreement(run: Run | None, measured: Mapping[str, Metrics]) -> str:
     """A sentence if the run wrote down another AP than its results have."""
     for task, found in measured.items():
         said = (run.evaluation.get("metrics") or {}).get(task) if run else None
@@ -240,97 +170,6 @@ def _disagreement(run: Run | None, measured: dict[str, Metrics]) -> str:
                 f"{found.AP:.2f}: they are of different evaluations. This page shows the file."
             )
     return ""
-
-
-def metrics_table(measured: dict[str, Metrics], suffix: str = "") -> Table:
-    """COCO's metrics, one row per task."""
-    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
-    columns = [Column("Of"), *(Column(name, 1, full=100) for name in names)]
-    rows = [
-        [TASKS[task], *(getattr(one, name) for name in names)] for task, one in measured.items()
-    ]
-    return Table(f"metrics{suffix}", "COCO metrics in per cent", columns, rows)
-
-
-def _class_table(analysis: Analysis, others: dict[str, Evaluation]) -> Table:
-    columns = [
-        Column("Class"),
-        Column("AP", 1, full=100),
-        Column("AP50", 1),
-        *(Column(f"AP of {TASKS[task]}", 1) for task in others),
-        Column("Objects", 0),
-        Column("Precision", 0, note="part of the detections that is right, in per cent."),
-        Column("Recall", 0, note="part of the objects that is found, in per cent."),
-        Column("Most frequent error"),
-        Column("Images"),
-    ]
-    counts = object_counts(analysis.evaluation.results).sum(axis=1)
-    button = Markup(
-        '<button type="button" data-show="{0}" aria-label="Images of {0}">show</button>'
-    )
-    rows: list[list[Any]] = []
-    for place, (name, one, point) in enumerate(
-        zip(analysis.classes, analysis.by_class, analysis.points, strict=True)
-    ):
-        boxes = [metrics(evaluation, place).AP for evaluation in others.values()]
-        precision = 100 * point.precision if point.precision or point.recall else None
-        recall = 100 * point.recall if counts[place] else None
-        rows.append(
-            [name, one.AP, one.AP50, *boxes, int(counts[place]), precision, recall,
-             analysis.main_error(place), button.format(name)]
-        )  # fmt: skip
-    rows.sort(key=lambda row: (row[1] != row[1], row[1]))
-    return Table("class-table", "By class, the worst first", columns, rows)
-
-
-def _error_table(costs: Sequence[ErrorCost]) -> Table:
-    columns = [
-        Column("Error"),
-        Column("Costs", 1, note="points of AP50 that would be gained without them."),
-        Column("How many", 0, note="among detections of any score."),
-        Column("At threshold", 0, note="among those of at least the best score threshold."),
-    ]
-    rows: list[list[Cell]] = [[one.name, one.cost, one.count, one.count_sure] for one in costs]
-    return Table("error-table", "Kinds of errors", columns, rows)
-
-
-def confusion_rows(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """The table of confusions for the template, of the most confused classes.
-
-    Returns:
-        ``columns``: names; ``rows``: (name, [(count, part of the row, tooltip), ...]).
-    """
-    inner = matrix[:-1, :-1].copy()
-    np.fill_diagonal(inner, 0)
-    order = np.argsort(-(inner.sum(axis=0) + inner.sum(axis=1)), kind="stable")[:MOST_CLASSES]
-    chosen = [*sorted(order.tolist()), len(classes)]
-    columns = [*classes, "nothing found"]
-    lines = [*classes, "nothing there"]
-    totals = np.maximum(matrix.sum(axis=1), 1)
-    rows = [
-        (
-            lines[row],
-            [
-                (
-                    int(matrix[row, k]),
-                    float(matrix[row, k] / totals[row]),
-                    row == k and row < len(classes),
-                )
-                for k in chosen
-            ],
-        )
-        for row in chosen
-    ]
-    return {"columns": [columns[k] for k in chosen], "rows": rows}
-
-
-def _confused(analysis: Analysis) -> Table:
-    columns = [Column("Object"), Column("Taken for"), Column("How often", 0), Column("Per cent", 0)]
-    pairs = most_confused(analysis.confusion, analysis.classes)
-    rows: list[list[Cell]] = [
-        [x.actual, x.said, x.count, 100 * x.count / max(x.total, 1)] for x in pairs
-    ]
-    return Table("confused", "Most confused", columns, rows)
 
 
 def _score_plots(analysis: Analysis) -> list[tuple[str, str, Markup]]:
@@ -355,17 +194,6 @@ def _size_plot(measured: Metrics) -> Markup:
     names = [f"{name} ({text})" for name, text in AREAS]
     values = [measured.APs, measured.APm, measured.APl]
     return plots.bars(names, values, "AP", "AP by size of the objects")
-
-
-def _size_table(measured: Metrics, results: Results) -> Table:
-    counts = object_counts(results).sum(axis=0)
-    columns = [Column("Size"), Column("Area"), Column("AP", 1), Column("Objects", 0)]
-    values = [measured.APs, measured.APm, measured.APl]
-    rows: list[list[Cell]] = [
-        [name, text, value, int(count)]
-        for (name, text), value, count in zip(AREAS, values, counts, strict=True)
-    ]
-    return Table("sizes-table", "By size of the objects", columns, rows)
 
 
 def _galleries(

@@ -37,7 +37,7 @@ class Shape:
 
     Attributes:
         layer: the switch that it obeys.
-        tone: its colour: "truth", "right", "wrong" or "missed".
+        tone: its colour: "truth", "right", "wrong" or "missed"; with " focus" it stands out.
         label: at its upper left corner; "" for none.
         box: x, y, width, height; None for none.
         path: the outline of its mask in the syntax of SVG; "" for none.

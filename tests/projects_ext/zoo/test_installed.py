@@ -95,6 +95,8 @@ def test_wheel_has_every_config_and_no_tests(wheels: list[Path]) -> None:
     assert len(configs) > 50
     assert missing == set()
     assert "zoo/experiments.yaml" in below
+    assert {f"report/templates/page.{kind}" for kind in ("css", "js")} <= below
+    assert "report/templates/base.html.j2" in below
     assert not [name for name in names if name.startswith("tests")]
 
 
