@@ -66,13 +66,15 @@ class ObjectCards:
         if picture is None:
             return None
         objects = np.flatnonzero(self.data.images == image)
+        # Of all images there may be very many.
+        places = np.array(odd, dtype=int)
+        odd = places[self.data.images[places] == image].tolist()
         # Odd ones last, above the others.
         order = sorted(objects.tolist(), key=lambda place: (place in odd, -self.data.areas[place]))
-        focus = next((place for place in odd if self.data.images[place] == image), None)
         window = (0, 0, *picture.size)
-        if focus is not None:
-            note = note or self._about(focus)
-            window = around(self.data.boxes[focus], *picture.size)
+        if odd:
+            note = note or self._about(odd[0])
+            window = around(self.data.boxes[odd[0]], *picture.size)
         shapes = [self._shape(record, place, place in odd, picture.size, window) for place in order]
         names = [self.data.classes[label] for label in sorted(set(self.data.labels[objects]))]
         said = note or f"{len(objects)} object{'' if len(objects) == 1 else 's'}"
