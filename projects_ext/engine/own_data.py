@@ -140,7 +140,7 @@ def use_own_data(
     _start_from_published(cfg, config_file, given)
     if "train.output_dir" not in given:
         cfg.train.output_dir = f"{cfg.train.output_dir}_{Path(paths.sources[0]).resolve().stem}"
-    fit_schedule(cfg, wished, given, len(found.train["images"]), of_maps)
+    fit_schedule(cfg, wished, given, len(found.train), of_maps)
     return cfg
 
 

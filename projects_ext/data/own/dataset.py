@@ -60,22 +60,25 @@ class OwnData:
     Attributes:
         name: of it, for messages.
         classes: the names in the order of the model.
-        train, val: contents in COCO's format, images with absolute names; those of label maps with
+        train, val: the records of the images, with absolute names; those of label maps with
             ``sem_seg_file_name``.
+        files: of objects the two parts in COCO's format, which last as long as this process; of
+            label maps empty.
         overview: format, classes, counts and split, in a few lines.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: Record
-    val: Record
+    train: Sequence[Record]
+    val: Sequence[Record]
+    files: tuple[str, ...]
     overview: str
 
     @property
     def found(self) -> str:
         """How many images each part has, and a digest of their names: another split differs."""
         names = [
-            sorted(Path(image["file_name"]).name for image in part["images"])
+            sorted(Path(image["file_name"]).name for image in part)
             for part in (self.train, self.val)
         ]
         digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
@@ -140,7 +143,10 @@ def _own_data(wanted: Wanted) -> OwnData:
         _warn_of_shared_images(train, val)
     overview = describe(sources, classes, train, val, how)
     say(overview)
-    return OwnData(name, classes, train, val, overview)
+    # Objects can be many: what is kept of them is in files.
+    parts = {} if wanted.of_maps else {"train": train, "val": val}
+    files = tuple(write_content(content, part) for part, content in parts.items())
+    return OwnData(name, classes, train["images"], val["images"], files, overview)
 
 
 def _read(path: str, wanted: Wanted) -> Source:

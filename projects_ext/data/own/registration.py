@@ -8,7 +8,7 @@ from projects_ext.data.coco import Options, inspect
 from projects_ext.data.label_folders import register_label_maps
 from projects_ext.data.validate import warn, warn_of_nothing_to_evaluate, warn_of_untrained_classes
 
-from .dataset import OwnData, Wanted, own_data, write_content
+from .dataset import OwnData, Wanted, own_data
 
 _registered: dict[tuple[Wanted, str], tuple[OwnData, str]] = {}
 
@@ -117,13 +117,13 @@ def _register(data: OwnData, part: str, wanted: Wanted) -> str:
     while name in taken:  # of other options, or from before a file changed
         number += 1
         name = f"{plain} [{number}]"
-    content = data.train if part == "train" else data.val
+    is_train = part == "train"
     if wanted.of_maps:
-        register_label_maps(name, content["images"], list(data.classes))
+        register_label_maps(name, data.train if is_train else data.val, list(data.classes))
         return name
-    path = write_content(content, part)
+    path = data.files[0 if is_train else 1]
     found = inspect(path)
-    if part == "train":
+    if is_train:
         warn_of_untrained_classes(data.name, found, wanted.options)
     else:
         warn_of_nothing_to_evaluate(f"{data.name} (validation)", found, wanted.options)
