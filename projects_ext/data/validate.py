@@ -29,14 +29,19 @@ _SHOWN_CLASSES = 5
 _pending: list[tuple[int, str]] = []
 
 
+_said: set[str] = set()
+
+
 def warn(text: str) -> None:
     """Log a warning now or, where logging is not set up yet, with :func:`log_pending_warnings`."""
     _log(logging.WARNING, text)
 
 
 def say(text: str) -> None:
-    """Log something to know, now or as :func:`warn` does."""
-    _log(logging.INFO, text)
+    """Log something to know, now or as :func:`warn` does; the same text once per process."""
+    if text not in _said:
+        _said.add(text)
+        _log(logging.INFO, text)
 
 
 def _log(level: int, text: str) -> None:

@@ -48,6 +48,8 @@ SECTION: dict[str, Any] = {
     "iscrowd_as_objects": False,
     "masks": True,
     "masks_required": False,
+    # How many images were found, and a digest of their names: a change is said.
+    "found": "",
     # Of the schedule: see `projects_ext/engine/own_schedule.py`.
     "epochs": 0,
     "min_iterations": 500,
@@ -125,7 +127,7 @@ def use_own_data(
     _add_section(cfg, paths, of_maps)
     wished = apply_lazy_overrides(deepcopy(cfg), overrides)
     found = _read(wished, of_maps)
-    cfg.data.classes = list(found.classes)
+    cfg.data.classes, cfg.data.found = list(found.classes), found.found
     for name, part in (("train", "train"), ("test", "val")):
         cfg.dataloader[name].dataset.names = _registration(part, of_maps)
     if of_maps:
@@ -138,7 +140,7 @@ def use_own_data(
     _start_from_published(cfg, config_file, given)
     if "train.output_dir" not in given:
         cfg.train.output_dir = f"{cfg.train.output_dir}_{Path(paths.sources[0]).resolve().stem}"
-    fit_schedule(cfg, wished, given, len(found.train["images"]), of_maps)
+    fit_schedule(cfg, wished, given, len(found.train), of_maps)
     return cfg
 
 
@@ -169,13 +171,20 @@ def _add_section(cfg: DictConfig, paths: OwnPaths, of_maps: bool) -> None:
     own = cfg.get(KEY)
     kept = OmegaConf.to_container(own, resolve=False) if isinstance(own, DictConfig) else {}
     assert isinstance(kept, dict)
-    again = {"source": sources, "val": val, "classes": []}  # of other data, if there are any
+    again = {
+        "source": sources,
+        "val": val,
+        "classes": [],
+        "found": "",
+    }  # of other data, if there are any
     cfg[KEY] = {**section, **kept, **again}
 
 
 def _read(wished: DictConfig, of_maps: bool) -> OwnData:
     data: Any = OmegaConf.to_container(wished.data, resolve=True)
-    return own_data(wanted_data(of_maps=of_maps, **_arguments(data)))
+    arguments = _arguments(data)
+    del arguments["found"]
+    return own_data(wanted_data(of_maps=of_maps, **arguments))
 
 
 _RENAMED = {"source": "sources"}

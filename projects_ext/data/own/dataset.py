@@ -1,10 +1,10 @@
 """Sources of any format as one data set of training and validation, checked."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,33 @@ class OwnData:
     Attributes:
         name: of it, for messages.
         classes: the names in the order of the model.
-        train, val: contents in COCO's format, images with absolute names; those of label maps with
+        train, val: the records of the images, with absolute names; those of label maps with
             ``sem_seg_file_name``.
+        files: of objects the two parts in COCO's format, which last as long as this process; of
+            label maps empty.
         overview: format, classes, counts and split, in a few lines.
     """
 
     name: str
     classes: tuple[str, ...]
-    train: Record
-    val: Record
+    train: Sequence[Record]
+    val: Sequence[Record]
+    files: tuple[str, ...]
     overview: str
+
+    @property
+    def found(self) -> str:
+        """How many images each part has, and a digest of their names: another split differs."""
+        names = [
+            sorted(Path(image["file_name"]).name for image in part)
+            for part in (self.train, self.val)
+        ]
+        digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
+        return f"{len(names[0])} + {len(names[1])} images, {digest}"
+
+
+_known: dict[tuple[Wanted, tuple[Any, ...]], OwnData] = {}
+"""What has been read in this process, by what was wanted and the state of the files."""
 
 
 def own_data(wanted: Wanted) -> OwnData:
@@ -79,7 +96,13 @@ def own_data(wanted: Wanted) -> OwnData:
         UserError: something about the data is wrong; see the checks of each step.
     """
     paths = (*wanted.sources, *wanted.val, wanted.images, wanted.labels)
-    return _own_data(wanted, tuple(map(_state, paths)))
+    state = tuple(map(_state, paths))
+    if (wanted, state) not in _known:
+        data = _own_data(wanted)
+        # As a config asks for them that these data have been written into.
+        for equal in (wanted, replace(wanted, classes=data.classes)):
+            _known[equal, state] = data
+    return _known[wanted, state]
 
 
 def _state(path: str) -> tuple[Any, ...]:
@@ -91,8 +114,7 @@ def _state(path: str) -> tuple[Any, ...]:
     return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-@lru_cache(maxsize=16)
-def _own_data(wanted: Wanted, state: tuple[Any, ...]) -> OwnData:
+def _own_data(wanted: Wanted) -> OwnData:
     if not wanted.sources:
         raise UserError("there is no data set: give its file or folder by data=PATH")
     require_masks_kept(wanted.options.masks, wanted.masks_required)
@@ -121,7 +143,10 @@ def _own_data(wanted: Wanted, state: tuple[Any, ...]) -> OwnData:
         _warn_of_shared_images(train, val)
     overview = describe(sources, classes, train, val, how)
     say(overview)
-    return OwnData(name, classes, train, val, overview)
+    # Objects can be many: what is kept of them is in files.
+    parts = {} if wanted.of_maps else {"train": train, "val": val}
+    files = tuple(write_content(content, part) for part, content in parts.items())
+    return OwnData(name, classes, train["images"], val["images"], files, overview)
 
 
 def _read(path: str, wanted: Wanted) -> Source:

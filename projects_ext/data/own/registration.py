@@ -6,9 +6,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from projects_ext.data.coco import Options, inspect
 from projects_ext.data.label_folders import register_label_maps
-from projects_ext.data.validate import warn_of_nothing_to_evaluate, warn_of_untrained_classes
+from projects_ext.data.validate import warn, warn_of_nothing_to_evaluate, warn_of_untrained_classes
 
-from .dataset import OwnData, Wanted, own_data, write_content
+from .dataset import OwnData, Wanted, own_data
 
 _registered: dict[tuple[Wanted, str], tuple[OwnData, str]] = {}
 
@@ -29,6 +29,7 @@ def register_own_data(
     iscrowd_as_objects: bool = False,
     masks: bool = True,
     masks_required: bool = False,
+    found: str = "",
 ) -> str:
     """Read a data set in any known format, register a part of it and return its name.
 
@@ -48,6 +49,8 @@ def register_own_data(
         split_seed: of the split.
         skip_invalid, iscrowd_as_objects, masks, masks_required: as for
             :func:`projects_ext.data.register_coco_format`.
+        found: what :attr:`OwnData.found` was when the config was written; "" if nobody knows. If it
+            has changed, a warning says so.
 
     Raises:
         UserError: something about the data is wrong.
@@ -59,6 +62,13 @@ def register_own_data(
     data = own_data(wanted)
     known, name = _registered.get((wanted, part), (None, ""))
     if known is not data:
+        if found and found != data.found and part == "train":
+            warn(
+                f"{data.name}: the config was written for {found.partition(',')[0]} (training + "
+                f"validation), and now there are {data.found.partition(',')[0]} or others: images "
+                "to validate on may have been trained on; to keep the parts apart, give those to "
+                "validate on by data.val=FOLDER"
+            )
         name = _register(data, part, wanted)
         _registered[wanted, part] = data, name
     return name
@@ -107,13 +117,13 @@ def _register(data: OwnData, part: str, wanted: Wanted) -> str:
     while name in taken:  # of other options, or from before a file changed
         number += 1
         name = f"{plain} [{number}]"
-    content = data.train if part == "train" else data.val
+    is_train = part == "train"
     if wanted.of_maps:
-        register_label_maps(name, content["images"], list(data.classes))
+        register_label_maps(name, data.train if is_train else data.val, list(data.classes))
         return name
-    path = write_content(content, part)
+    path = data.files[0 if is_train else 1]
     found = inspect(path)
-    if part == "train":
+    if is_train:
         warn_of_untrained_classes(data.name, found, wanted.options)
     else:
         warn_of_nothing_to_evaluate(f"{data.name} (validation)", found, wanted.options)

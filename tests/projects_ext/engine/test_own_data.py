@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from detectron2.config import instantiate
 from projects_ext import Predictor
 from projects_ext.engine import load_config
 from projects_ext.engine.arguments import parse_arguments
 from projects_ext.engine.config_check import check_config
 from projects_ext.engine.main import run
+from projects_ext.engine.trainer import Trainer
 from projects_ext.errors import UserError
 from projects_ext.zoo import config_file
+from tests.coco_trial import warnings_said
 from tests.golden_files import DATA
 from tests.own_copies import (
     Content,
@@ -221,9 +224,6 @@ def test_boxes_alone_where_asked_for(copies: dict[str, str]) -> None:
 
 
 def test_box_model_is_trained_on_the_same_from_all_formats(copies: dict[str, str]) -> None:
-    from detectron2.config import instantiate
-    from projects_ext.engine.trainer import Trainer
-
     found = {}
     for name, folder in copies.items():
         cfg = load(BOXES, f"data={folder}", f"data.val={folder}")
@@ -254,8 +254,6 @@ def test_joined_data_sets_match_classes_by_name(
     ]
     other = write_coco(turned, IMAGES, tmp_path / "turned")
     cfg = load(BOXES, f"data=[{copies['labelme']},{other}]", f"data.val={copies['coco']}")
-    from detectron2.config import instantiate
-
     records = instantiate(cfg.dataloader.train.dataset)
     by_file: dict[str, list[list[int]]] = {}
     for record in records:
@@ -320,3 +318,26 @@ def test_semantic_run_and_its_config(tmp_path: Path) -> None:
     assert "mIoU" in metrics["sem_seg"]
     cfg = load_config(str(tmp_path / "run" / "config.yaml"), [])
     assert cfg.model.sem_seg_head.num_classes == len(cfg.train.classes) == 13
+
+
+def test_data_that_change_after_the_config_are_named(content: Content, tmp_path: Path) -> None:
+    folder = write_labelme(content, IMAGES, tmp_path / "data")
+    cfg = load(BOXES, f"data={folder}")
+    node = cfg.dataloader.train.dataset.names
+    with warnings_said() as said:
+        instantiate(node)
+    assert said == []
+    next(iter(sorted(folder.glob("*.json")))).unlink()
+    with warnings_said() as said:
+        instantiate(node)
+    assert any("written for 3 + 1 images" in text for text in said)
+
+
+def test_images_of_both_parts_are_named(content: Content, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for split in ("train", "val"):
+        write_labelme(content, IMAGES, folder / split)
+    logging.getLogger("detectron2.projects_ext").addHandler(logging.NullHandler())
+    with warnings_said() as said:
+        load(BOXES, f"data={folder}")
+    assert any("4 of the 4 validation images are trained on as well" in text for text in said)

@@ -36,9 +36,7 @@ def test_given_parts(layout: str, tmp_path: Path) -> None:
 def test_part_is_split_off(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", "{what}")
     data = own_data(Wanted((str(folder),), of_maps=True, classes=tuple(NAMES)))
-    train, val = (
-        {image["file_name"] for image in part["images"]} for part in (data.train, data.val)
-    )
+    train, val = ({image["file_name"] for image in part} for part in (data.train, data.val))
     assert len(train) == len(val) == 1
     assert train != val
     assert "1 images with label maps" in data.overview
