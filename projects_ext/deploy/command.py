@@ -44,8 +44,8 @@ def parser() -> ArgumentParser:
         "--precision",
         default=FLOAT32,
         choices=(FLOAT32, BFLOAT16),
-        help="of the network, boxes are always in float32; bfloat16: OpenVINO alone, faster on "
-        "processors that have it (default: %(default)s)",
+        help="of the network; bfloat16: OpenVINO alone, on processors that have it; faster, with "
+        "scores and boxes less exact (default: %(default)s)",
     )
     found.add_argument(
         "--verify",

@@ -16,7 +16,7 @@ from projects_ext.errors import UserError, user_errors
 from projects_ext.layers.exporting import standard_operators
 
 from .metadata import KEY, Metadata
-from .precision import BFLOAT16, FLOAT32, keep_float32
+from .precision import BFLOAT16, FLOAT32, keep_float32, precision_of
 
 ENDINGS = {"onnx": ".onnx", "torch_export": ".pt2", "openvino": ".xml", "torchscript": ".ts"}
 """Formats, and how their files' names end."""
@@ -195,8 +195,11 @@ def _open_openvino(path: Path, threads: int | None) -> Any:
     _require("openvino")
     import openvino
 
-    # The file says which layers keep float32; the others may run in what this processor has.
+    # Left to itself, OpenVINO takes bfloat16 where a processor has it: pixels would be wrong by a
+    # level or two, and boxes by pixels.
     options: dict[str, Any] = {}
+    if precision_of(path) == FLOAT32:
+        options["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     compiled = openvino.Core().compile_model(path, "CPU", options)

@@ -3,7 +3,8 @@
 OpenVINO takes bfloat16 by itself wherever a processor has it, for boxes, too: of 8 bits of a
 coordinate's digits, a box at 1,000 pixels is 4 off. Hence each layer of a file says whether it
 keeps float32. In bfloat16 are convolutions, matrix products and what lies between them; what
-resizes the image, decodes, ranks and pools boxes stays in float32.
+resizes the image, decodes, ranks and pools boxes is to stay in float32. It mostly does: OpenVINO
+merges some layers into new ones that have lost their marks.
 """
 
 from collections import defaultdict
@@ -34,8 +35,15 @@ ATTRIBUTE = "precise"
 """OpenVINO's name, in a file, for a layer that keeps its precision."""
 
 
+NOTE = "projects_ext_precision"
+"""Under which name a file says its precision."""
+
+
 def keep_float32(path: Path, precision: str) -> None:
-    """Mark the layers of a model's file that keep float32.
+    """Mark the layers of a model's file that keep float32, and note its precision.
+
+    Where all are to be in float32, programs that run the file have to ask for it, too, since marks
+    are lost with layers that are merged.
 
     Args:
         path: of the ``.xml`` file, which is written anew.
@@ -53,7 +61,18 @@ def keep_float32(path: Path, precision: str) -> None:
             layer.insert(0 if layer.find("data") is None else 1, info)
         if info.find(f"attribute[@name='{ATTRIBUTE}']") is None:
             ElementTree.SubElement(info, "attribute", name=ATTRIBUTE, version="0")
+    notes = root.find("rt_info")
+    notes = ElementTree.SubElement(root, "rt_info") if notes is None else notes
+    note = notes.find(NOTE)
+    note = ElementTree.SubElement(notes, NOTE) if note is None else note
+    note.set("value", precision)
     tree.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def precision_of(path: Path) -> str:
+    """The precision that a file of :func:`keep_float32` notes; FLOAT32 of others."""
+    note = ElementTree.parse(path).getroot().find(f"rt_info/{NOTE}")
+    return FLOAT32 if note is None else note.get("value", FLOAT32)
 
 
 def network_layers(root: ElementTree.Element) -> frozenset[str]:

@@ -8,7 +8,13 @@ from xml.etree import ElementTree
 import pytest
 
 from projects_ext.deploy.formats import export, runner
-from projects_ext.deploy.precision import BFLOAT16, FLOAT32, keep_float32, network_layers
+from projects_ext.deploy.precision import (
+    BFLOAT16,
+    FLOAT32,
+    keep_float32,
+    network_layers,
+    precision_of,
+)
 from projects_ext.deploy.program import program_of
 from projects_ext.deploy.verify import compare
 from projects_ext.errors import UserError
@@ -45,6 +51,7 @@ def test_layers_are_marked(tmp_path: Path, precision: str, expected: list[str]) 
     ElementTree.ElementTree(small_graph()).write(path)
     for _ in range(2):  # once is enough, and OpenVINO refuses a file that says it twice
         keep_float32(path, precision)
+    assert precision_of(path) == precision
     layers = ElementTree.parse(path).getroot().iterfind("layers/layer")
     found = [x.get("id") for x in layers if len(x.findall("rt_info/attribute")) == 1]
     assert found == expected
