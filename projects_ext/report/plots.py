@@ -145,7 +145,11 @@ def precision_recall(
 ) -> tuple[Markup, Markup]:
     """Two plots: the mean of the classes by overlap, and some classes at an overlap of 0.5."""
     mean = {name: (curves.recall, curve) for name, curve in curves.by_overlap.items()}
-    single = {_short(classes[k]): (curves.recall, curves.by_class[:, k]) for k in chosen}
+    names = [_short(classes[k]) for k in chosen]
+    if len(set(names)) < len(names):  # what they differ in was cut off
+        names = [classes[k] for k in chosen]
+    by_class = curves.by_class[:, list(chosen)].T
+    single = {name: (curves.recall, curve) for name, curve in zip(names, by_class, strict=True)}
     label = "Precision by recall"
     return (
         lines(mean, "recall", "precision", f"{label}, mean of the classes", unit=True),

@@ -114,6 +114,9 @@
     const original = card.querySelector(".frame");
     frame.className = "frame";
     frame.style.aspectRatio = original.style.aspectRatio;
+    const image = original.querySelector("img");
+    const ratio = image.getAttribute("width") / image.getAttribute("height");
+    frame.style.width = `min(100%, calc(76vh * ${ratio}))`;
     frame.append(...Array.from(original.children, (child) => child.cloneNode(true)));
     document.getElementById("viewer-frame").replaceChildren(frame);
     document.getElementById("viewer-title").textContent = card.querySelector(".title").textContent;
