@@ -67,16 +67,32 @@ def run(arguments: Namespace) -> None:
         return
     if not number:
         return
-    drawn = _drawn(cfg, data, arguments.source)
+    if window is None:
+        _make_folder(folder)
     total = min(number, len(data.records)) if arguments.source == "annotation" else number
-    progress = tqdm(itertools.islice(drawn, total), "drawing", total, unit="image", file=sys.stderr)
-    if window is not None:
-        _show(progress, window)
-        return
-    written = _write(progress, folder)
+    drawn = itertools.islice(_drawn(cfg, data, arguments.source), total)
+    # Closed before an error is said, which has a line of its own.
+    with tqdm(drawn, "drawing", total, unit="image", file=sys.stderr) as progress:
+        if window is not None:
+            _show(progress, window)
+            return
+        written = _write(progress, folder)
     rest = len(data.records) - written
     more = f"; {rest:,} images are not drawn (--number -1 draws all)" if rest > 0 else ""
     print(f"{written:,} images: {folder}{more}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{folder} cannot be written ({error.strerror or error}): give another --output-dir"
+    )
 
 
 def _set_up_log() -> None:
@@ -126,19 +142,14 @@ def _stem(record: dict[str, Any]) -> str:
 def _write(images: Iterable[Named], folder: Path) -> int:
     """Write the images; those of one name get numbers. Returns how many there are."""
     times: dict[str, int] = {}
-    count = 0
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stem, image in images:
-            times[stem] = times.get(stem, 0) + 1
-            name = stem if times[stem] == 1 else f"{stem}_{times[stem]}"
+    for stem, image in images:
+        times[stem] = times.get(stem, 0) + 1
+        name = stem if times[stem] == 1 else f"{stem}_{times[stem]}"
+        try:
             image.save(folder / f"{name}.jpg", quality=QUALITY)
-            count += 1
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written ({error.strerror or error}): give another --output-dir"
-        ) from error
-    return count
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+    return sum(times.values())
 
 
 def _show(images: Iterable[Named], window: Window) -> None:

@@ -53,6 +53,8 @@ def write_page(
                 data.name, statistics, oddities, data.records, page, most=most, progress=_progress
             )
         return write(page, text)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror or error}): give another --output-dir"
