@@ -114,3 +114,14 @@ def project_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureF
     logger.removeHandler(caplog.handler)
     logger.propagate = propagates
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def shapes_keys(shapes: Path) -> list[str]:
+    """The keys that point the YAML config to the small shapes data set."""
+    keys = []
+    for part in ("train", "val"):
+        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
+        keys += [f"{key}_JSON", str(shapes / "annotations" / f"instances_{part}.json")]
+        keys += [f"{key}_IMAGES", str(shapes / part)]
+    return keys

@@ -14,14 +14,3 @@ def data(shapes: Path) -> list[str]:
         keys.append(f"{key}_JSON={shapes / 'annotations' / f'instances_{part}.json'}")
         keys.append(f"{key}_IMAGES={shapes / part}")
     return keys
-
-
-@pytest.fixture(scope="session")
-def shapes_keys(shapes: Path) -> list[str]:
-    """The keys that point the YAML config to the small shapes data set."""
-    keys = []
-    for part in ("train", "val"):
-        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
-        keys += [f"{key}_JSON", str(shapes / "annotations" / f"instances_{part}.json")]
-        keys += [f"{key}_IMAGES", str(shapes / part)]
-    return keys

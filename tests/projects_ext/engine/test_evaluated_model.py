@@ -27,16 +27,6 @@ YAML_ON = ["TEST.AUG.ENABLED=True", "TEST.AUG.MIN_SIZES=(96,128)"]
 
 
 @pytest.fixture(scope="module")
-def yaml_data(shapes: Path) -> list[str]:
-    keys = ["MODEL.DEVICE=cpu", "DATALOADER.NUM_WORKERS=0"]
-    for part in ("train", "val"):
-        key = f"DATASETS.COCO_FORMAT.{part.upper()}"
-        keys.append(f"{key}_JSON={shapes / 'annotations' / f'instances_{part}.json'}")
-        keys.append(f"{key}_IMAGES={shapes / part}")
-    return keys
-
-
-@pytest.fixture(scope="module")
 def lazy_data(shapes_overrides: list[str]) -> list[str]:
     loading = ["dataloader.train.num_workers=0", "dataloader.test.num_workers=0"]
     return [*shapes_overrides, *loading, "train.device=cpu"]
@@ -54,11 +44,11 @@ def detect(cfg: Any, model: nn.Module, given: dict[str, Any]) -> Any:
 
 
 def test_both_routes_evaluate_the_same(
-    yaml_data: list[str], lazy_data: list[str], tmp_path: Path
+    data: list[str], lazy_data: list[str], tmp_path: Path
 ) -> None:
     """The augmented model's detections, as Detectron2's own class gives them."""
     where = [f"OUTPUT_DIR={tmp_path}", "TEST.DETECTIONS_PER_IMAGE=20"]
-    cfg = load_config(YAML, [*yaml_data, *where, *YAML_ON])
+    cfg = load_config(YAML, [*data, *where, *YAML_ON])
     model = YamlTrainer.build_model(cfg).eval()
     by_yaml = detect(cfg, model, image())
     with torch.no_grad():
@@ -71,7 +61,7 @@ def test_both_routes_evaluate_the_same(
         assert torch.equal(found.scores, expected.scores)
         assert torch.equal(found.pred_masks, expected.pred_masks)
 
-    plain = load_config(YAML, [*yaml_data, *where])
+    plain = load_config(YAML, [*data, *where])
     results = []
     for one in (cfg, plain):
         YamlTrainer.test(one, model)
@@ -107,10 +97,10 @@ def test_the_model_keeps_its_mode(lazy_data: list[str]) -> None:
         assert model.training is training
 
 
-def test_off_by_default(lazy_data: list[str], yaml_data: list[str]) -> None:
+def test_off_by_default(lazy_data: list[str], data: list[str]) -> None:
     model = nn.Identity()
     assert for_evaluation(load_config(LAZY, lazy_data), model) is model
-    assert for_evaluation(load_config(YAML, yaml_data), model) is model
+    assert for_evaluation(load_config(YAML, data), model) is model
 
 
 @pytest.mark.parametrize("name", ["grid_rcnn/grid_rcnn_shapes", "groie/mask_rcnn_groie_shapes"])
@@ -151,9 +141,9 @@ class WithoutGivenBoxes(GeneralizedRCNN):
     "make", [nn.Identity, lambda: WithoutGivenBoxes.__new__(WithoutGivenBoxes)]
 )
 def test_other_models_are_refused(
-    make: Callable[[], nn.Module], lazy_data: list[str], yaml_data: list[str]
+    make: Callable[[], nn.Module], lazy_data: list[str], data: list[str]
 ) -> None:
-    for cfg in (load_config(LAZY, [*lazy_data, *ON]), load_config(YAML, [*yaml_data, *YAML_ON])):
+    for cfg in (load_config(LAZY, [*lazy_data, *ON]), load_config(YAML, [*data, *YAML_ON])):
         with pytest.raises(UserError, match="only two-stage detectors .* set it to False"):
             for_evaluation(cfg, make())
 
@@ -175,19 +165,19 @@ def test_condinst_is_refused_before_training(shapes_overrides: list[str], tmp_pa
         (["TEST.AUG.ENABLED=True", "MODEL.LOAD_PROPOSALS=True"], "MODEL.LOAD_PROPOSALS is True"),
     ],
 )
-def test_what_it_cannot_do_from_yaml(keys: list[str], sentence: str, yaml_data: list[str]) -> None:
-    cfg = load_config(YAML, [*yaml_data, *keys])
+def test_what_it_cannot_do_from_yaml(keys: list[str], sentence: str, data: list[str]) -> None:
+    cfg = load_config(YAML, [*data, *keys])
     model = GeneralizedRCNN.__new__(GeneralizedRCNN)
     with pytest.raises(UserError, match=sentence):
         for_evaluation(cfg, model)
 
 
-def test_keys_have_an_effect_or_are_refused(yaml_data: list[str], lazy_data: list[str]) -> None:
-    cfg = load_config(YAML, [*yaml_data, *YAML_ON])
+def test_keys_have_an_effect_or_are_refused(data: list[str], lazy_data: list[str]) -> None:
+    cfg = load_config(YAML, [*data, *YAML_ON])
     for_evaluation(cfg, YamlTrainer.build_model(cfg))
     assert not [key for key in reads_of(cfg).unread() if key.startswith("TEST.AUG")]
     with pytest.raises(UserError, match=r"TEST\.AUG\.MIN_SIZES.*TEST\.AUG\.ENABLED True"):
-        YamlTrainer(load_config(YAML, [*yaml_data, "TEST.AUG.MIN_SIZES=(96,)"]))
+        YamlTrainer(load_config(YAML, [*data, "TEST.AUG.MIN_SIZES=(96,)"]))
     with pytest.raises(UserError, match=r"flip has no effect while .*enabled is False"):
         load_config(LAZY, [*lazy_data, "train.test_augmentation.flip=False"])
 
