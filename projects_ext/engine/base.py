@@ -43,7 +43,7 @@ from .resumed_optimizer import apply_group_options, group_options
 from .resuming import require_last_checkpoint
 from .settings import Settings
 from .step import PassOnAfterBackward, TrainStep
-from .tracking import MLflowTracker, Tracker, TrackMetrics, WandbTracker, plain_config
+from .tracking import track_metrics
 
 logger = logging.getLogger("detectron2.projects_ext")
 
@@ -220,21 +220,8 @@ class RunTrainer(DefaultTrainer):
         if main_process:
             # Last, so that it also writes what the other hooks measured.
             built.append(hooks.PeriodicWriter(self.build_writers(), period=settings.log_period))
-            built += self._trackers()
+            built += track_metrics(settings, self.cfg)
         return built
-
-    def _trackers(self) -> list[hooks.HookBase]:
-        settings, folder = self.settings, self.settings.output_dir
-        trackers: list[Tracker] = []
-        if settings.wandb.get("project"):
-            options = settings.wandb
-            trackers.append(WandbTracker(options["project"], options.get("name", ""), folder))
-        if settings.mlflow.get("experiment"):
-            options = settings.mlflow
-            name, address = options.get("name", ""), options.get("tracking_uri", "")
-            trackers.append(MLflowTracker(options["experiment"], name, address))
-        config = plain_config(self.cfg) if trackers else {}
-        return [TrackMetrics(t, settings.log_period, config, Path(folder)) for t in trackers]
 
     def _early_stopping(self) -> EarlyStopping:
         settings = self.settings
