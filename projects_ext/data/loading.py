@@ -126,7 +126,10 @@ def build_test_loader(dataset: Any, *, mapper: Mapper | None, **options: Any) ->
     Raises:
         UserError: an image cannot be read as it is; the headers of a sample are looked at.
     """
-    mapper = None if mapper is None else _reading(dataset, mapper)
+    if mapper is not None:
+        if getattr(mapper, "is_train", False):  # it reads masks, for losses on validation data
+            mapper = fitting_mask_format(mapper, dataset)
+        mapper = _reading(dataset, mapper)
     return build_detection_test_loader(dataset, mapper=mapper, **options)
 
 

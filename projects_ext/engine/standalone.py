@@ -1,6 +1,7 @@
 """The config of a run that needs no data: with the number and the names of the classes in it."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -24,6 +25,9 @@ LAZY_KEY, YAML_KEY = "train.classes", "MODEL.CLASSES"
 KEYS = f"{LAZY_KEY} (YAML: {YAML_KEY})"
 FILE_NAME = "config.yaml"
 _COUNT = "num_classes"
+
+PLUG_INS = ("train.hooks", "train.writers")
+"""Lists of what takes part in a training, and in nothing else."""
 
 
 def settle_class_counts(cfg: DictConfig, count: int = 0) -> list[str]:
@@ -99,6 +103,8 @@ def _save(cfg: Config, classes: list[str], path: Path) -> None:
         cfg = deepcopy(cfg)
         settle_class_counts(cfg)
         OmegaConf.update(cfg, LAZY_KEY, classes, force_add=True)
+        for key in PLUG_INS:
+            _leave_out_unnameable(cfg, key)
         LazyConfig.save(cfg, str(path))
         return
     with pause_recording(cfg):
@@ -106,3 +112,24 @@ def _save(cfg: Config, classes: list[str], path: Path) -> None:
         cfg.defrost()
         cfg.MODEL.CLASSES = classes
         path.write_text(cfg.dump())
+
+
+def _leave_out_unnameable(cfg: DictConfig, key: str) -> None:
+    """Take out of a list what nobody can find by its name: the saved config could not be read."""
+    nodes = OmegaConf.select(cfg, key) or []
+    nameable = [node for node in nodes if _can_be_found(node.get("_target_"))]
+    if len(nameable) < len(nodes):
+        OmegaConf.update(cfg, key, nameable)
+        logger.warning(
+            f"{key} names classes that the config file itself defines: {FILE_NAME} of this run "
+            "leaves them out, since they cannot be imported; a module of their own would be found"
+        )
+
+
+def _can_be_found(target: Any) -> bool:
+    if isinstance(target, str):
+        return True
+    found: Any = sys.modules.get(getattr(target, "__module__", ""))
+    for name in getattr(target, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is target

@@ -1,6 +1,7 @@
 """The two services, behind one interface. Their packages are imported where they are used."""
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -112,7 +113,8 @@ class MLflowTracker:
         run = self._client.create_run(experiment, run_name=self._run_name or None)
         self._run_id = str(run.info.run_id)
         parameters = [
-            Param(key, str(value)[: self._LONGEST_PARAMETER]) for key, value in leaves(config)
+            Param(_accepted(key), str(value)[: self._LONGEST_PARAMETER])
+            for key, value in leaves(config)
         ]
         for start in range(0, len(parameters), self._PARAMETERS_PER_CALL):
             part = parameters[start : start + self._PARAMETERS_PER_CALL]
@@ -125,7 +127,7 @@ class MLflowTracker:
 
         now = int(time.time() * 1000)
         metrics = [
-            Metric(name, float(value), now, iteration)
+            Metric(_accepted(name), float(value), now, iteration)
             for name, value in scalars.items()
             if math.isfinite(value)
         ]
@@ -134,6 +136,11 @@ class MLflowTracker:
     def finish(self, failed: bool) -> None:
         """As in :class:`Tracker`."""
         self._client.set_terminated(self._run_id, "FAILED" if failed else "FINISHED")
+
+
+def _accepted(name: str) -> str:
+    """The name with ``_`` for what MLflow refuses in names; those of classes can hold anything."""
+    return re.sub(r"[^\w./ -]", "_", name)
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

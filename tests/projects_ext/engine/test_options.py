@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pycocotools import mask as mask_util
 
 from detectron2.config import LazyCall as L
 from detectron2.engine import HookBase
@@ -62,6 +63,47 @@ def test_hooks_and_writers_of_the_config(shapes_overrides: list[str], tmp_path: 
     # What is saved is what ran.
     saved = load_config(str(tmp_path / "config.yaml"), [])
     assert saved.train.hooks[0]["file"] == str(tmp_path / "steps")
+
+
+def test_hooks_of_the_config_file_itself_stay_out_of_the_saved_config(
+    shapes_overrides: list[str], tmp_path: Path
+) -> None:
+    given = arguments(shapes_overrides, tmp_path, "train.max_iter=1")
+    config = tmp_path / "with_hook.py"
+    config.write_text(
+        "from detectron2.config import LazyCall as L, LazyConfig\n"
+        "from detectron2.engine import HookBase\n\n"
+        f"globals().update(LazyConfig.load({given.config_file!r}))\n\n"
+        "class Touch(HookBase):\n"
+        "    def after_train(self):\n"
+        f"        open({str(tmp_path / 'touched')!r}, 'w').close()\n\n"
+        "train.hooks = [L(Touch)()]\n"
+    )
+    given.config_file = str(config)
+    run(given)
+    assert (tmp_path / "touched").is_file()
+    assert "leaves them out" in (tmp_path / "log.txt").read_text()
+    assert load_config(str(tmp_path / "config.yaml"), []).train.hooks == []
+
+
+def test_validation_losses_of_masks_in_run_lengths(
+    shapes_overrides: list[str], shapes: Path, tmp_path: Path
+) -> None:
+    content = json.loads((shapes / "annotations" / "instances_val.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for annotation in content["annotations"]:
+        if isinstance(annotation["segmentation"], list):
+            parts = mask_util.frPyObjects(
+                annotation["segmentation"], *sizes[annotation["image_id"]]
+            )
+            merged = mask_util.merge(parts)
+            annotation["segmentation"] = {**merged, "counts": merged["counts"].decode()}
+    file = tmp_path / "val.json"
+    file.write_text(json.dumps(content))
+    keys = ["train.max_iter=1", "train.eval_period=1", "train.validation_loss=True"]
+    metrics = run(arguments(shapes_overrides, tmp_path, *keys, f"data.val_json={file}"))
+    assert metrics is not None
+    assert metrics["validation"]["loss_mask"] > 0
 
 
 def test_what_is_no_hook_is_refused(shapes_overrides: list[str], tmp_path: Path) -> None:

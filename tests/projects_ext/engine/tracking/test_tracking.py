@@ -8,7 +8,7 @@ import pytest
 
 from projects_ext.engine import load_config
 from projects_ext.engine.main import check, run
-from projects_ext.engine.tracking.trackers import leaves
+from projects_ext.engine.tracking.trackers import _accepted, leaves
 from projects_ext.errors import UserError
 
 from ..test_main import arguments
@@ -91,6 +91,14 @@ def test_a_name_without_a_project_is_refused(shapes_overrides: list[str], tmp_pa
     given = arguments(shapes_overrides, tmp_path, "train.wandb.name=first")
     with pytest.raises(UserError, match=r"no effect while train\.wandb\.project"):
         check(load_config(given.config_file, given.opts), given)
+
+
+def test_names_that_mlflow_refuses() -> None:
+    validation = pytest.importorskip("mlflow.utils.validation")
+    for name in ("bbox/AP-d'Or", "bbox/AP-a (id 90)", "bbox/AP-a&b", "data.x[0]", "bbox/AP-Äpfel"):
+        validation._validate_metric_name(_accepted(name))
+    assert _accepted("bbox/AP-d'Or (x)") == "bbox/AP-d_Or _x_"
+    assert _accepted("rpn/num-pos.anchors_1") == "rpn/num-pos.anchors_1"
 
 
 def test_leaves() -> None:
