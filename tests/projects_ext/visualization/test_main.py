@@ -135,7 +135,7 @@ def test_registered_data_set(run: Run, tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (["--source", "annotation"], r"^error: the image file .* does not exist: copy it there"),
-        (["dataloader.train.dataset.names=nowhere"], r"there is no data set nowhere: correct"),
+        (["dataloader.train.dataset.names=nowhere"], r"there is no data set nowhere: "),
         (["data.nothing=3"], r"error: .*data"),
         (["--show"], r"--show: there is no screen"),
     ],
