@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .errors import ErrorCost, confusion, error_costs, errors_by_class
+from .errors import Confusion, ErrorCost, confusion, error_costs, errors_by_class, most_confused
 from .evaluation import Evaluation, Metrics, evaluate, metrics
 from .images import ImageScores, image_scores
 from .outcomes import NAMES, Kind, Outcomes, outcomes
@@ -58,7 +58,14 @@ class Analysis:
     @cached_property
     def confusion(self) -> np.ndarray:
         """(K + 1, K + 1), see :func:`confusion`."""
-        return confusion(self.evaluation, self.found, self.threshold)
+        return confusion(self.found, self.threshold, len(self.classes))
+
+    @cached_property
+    def confused(self) -> list[Confusion]:
+        """The pairs of classes that are confused most, see :func:`most_confused`."""
+        labels = self.found.object_label[~self.found.crowd]
+        objects = np.bincount(labels, minlength=len(self.classes))
+        return most_confused(self.confusion, self.classes, objects)
 
     @cached_property
     def images(self) -> ImageScores:

@@ -20,7 +20,7 @@ from .detection_tables import (
     metrics_table,
     size_table,
 )
-from .errors import Confusion, most_confused
+from .errors import Confusion
 from .evaluation import AREAS, Metrics, evaluate, metrics
 from .gallery import Gallery, Thumbnails
 from .images import ImageScores, fair_choice, worst_images
@@ -127,9 +127,8 @@ def _findings(analysis: Analysis) -> list[Markup]:
                 costly.name, number(costly.cost)
             )
         )
-    pairs = most_confused(analysis.confusion, analysis.classes, 1)
-    if pairs:
-        said.append(_confused_sentence(pairs[0]))
+    if analysis.confused:
+        said.append(_confused_sentence(analysis.confused[0]))
     best = analysis.curve.best
     if best.f1:
         said.append(
@@ -154,8 +153,8 @@ def _findings(analysis: Analysis) -> list[Markup]:
 
 
 def _confused_sentence(pair: Confusion) -> Markup:
-    return Markup("<b>{}</b> is most often taken for <b>{}</b>: {} of {}.").format(
-        pair.actual, pair.said, pair.count, plural(pair.total, "object")
+    return Markup("<b>{}</b> is most often taken for <b>{}</b>: {} on {}.").format(
+        pair.actual, pair.said, plural(pair.count, "detection"), plural(pair.total, "object")
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from .analysis import Analysis
-from .errors import ErrorCost, most_confused
+from .errors import ErrorCost
 from .evaluation import AREAS, Evaluation, Metrics, metrics, object_counts
 from .results import TASKS, Results
 from .tables import Cell, Column, Table
@@ -102,11 +102,13 @@ def confusion_rows(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]
 
 def confused_table(analysis: Analysis) -> Table:
     """The pairs of classes that are confused most."""
-    columns = [Column("Object"), Column("Taken for"), Column("How often", 0), Column("Per cent", 0)]
-    pairs = most_confused(analysis.confusion, analysis.classes)
-    rows: list[list[Cell]] = [
-        [x.actual, x.said, x.count, 100 * x.count / max(x.total, 1)] for x in pairs
+    columns = [
+        Column("Object"),
+        Column("Taken for"),
+        Column("How often", 0, note="detections of the wrong class at the threshold."),
+        Column("Objects", 0, note="how many of the class there are."),
     ]
+    rows: list[list[Cell]] = [[x.actual, x.said, x.count, x.total] for x in analysis.confused]
     return Table("confused", "Most confused", columns, rows)
 
 
