@@ -179,11 +179,19 @@ def _score_plots(analysis: Analysis) -> list[tuple[str, str, Markup]]:
     chosen = order if len(order) <= 6 else np.concatenate([order[:4], order[-2:]])
     mean, single = plots.precision_recall(curves, analysis.classes, chosen.tolist())
     some = "" if len(order) <= 6 else " The four worst classes and the two best."
+    calibrated = (
+        []
+        if measured is None
+        else [
+            ("Calibration", f"Bars below the line: too sure. Mean distance {measured.error:.2f}.",
+             plots.calibration(measured))
+        ]
+    )  # fmt: skip
+    outside = "" if measured else " Scores are not between 0 and 1: no calibration is shown."
     return [
-        ("Threshold", "What is gained and lost by showing more or fewer detections.",
+        ("Threshold", f"What is gained and lost by showing more or fewer detections.{outside}",
          plots.by_threshold(analysis.curve)),
-        ("Calibration", f"Bars below the line: too sure. Mean distance {measured.error:.2f}.",
-         plots.calibration(measured)),
+        *calibrated,
         ("Precision and recall", "Mean of the classes.", mean),
         ("By class", f"At an overlap of 0.5.{some}", single),
     ]  # fmt: skip

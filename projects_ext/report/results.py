@@ -215,6 +215,11 @@ def _is_number(value: Any) -> bool:
 def _box(value: Any, where: str) -> list[float]:
     if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
         raise UserError(f"{where} has the bbox {value}: write x, y, width and height in pixels")
+    if value[2] < 0 or value[3] < 0:
+        raise UserError(
+            f"{where} has the bbox {value}, of negative width or height: write x, y, width and "
+            "height in pixels"
+        )
     return [float(number) for number in value]
 
 
