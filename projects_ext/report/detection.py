@@ -1,6 +1,6 @@
 """The report of one detection or instance segmentation run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from .evaluation import AREAS, Metrics, evaluate, metrics
 from .gallery import Gallery, Thumbnails
 from .images import ImageScores, fair_choice, worst_images
 from .page import number, plural, render
-from .results import TASKS, Results
+from .results import TASKS, Results, count_objects, size_warning
 from .run import Run
 from .scores import calibration, precision_recall
 from .training import changed_keys, run_facts, training_plots
@@ -52,6 +52,7 @@ def detection_page(
     measured = {task: metrics(analysis.evaluation)}
     measured |= {other: metrics(evaluation) for other, evaluation in others.items()}
     galleries, unreadable = _galleries(analysis, page, most)
+    shown = {tag for _, _, gallery in galleries for card in gallery.cards for tag in card.tags}
     return render(
         "detection.html.j2",
         title=title or (run.name if run else Path(results.results_file).stem),
@@ -59,11 +60,12 @@ def detection_page(
         task=TASKS[task],
         best=analysis.curve.best,
         measured=measured[task],
-        findings=_findings(analysis),
-        warning=_disagreement(run, measured),
+        objects=count_objects(results),
+        findings=_findings(analysis, shown),
+        warnings=[x for x in (_disagreement(run, measured), size_warning(results)) if x],
         metrics_table=metrics_table(measured),
         class_plot=_class_plot(analysis),
-        class_table=class_table(analysis, others),
+        class_table=class_table(analysis, others, shown),
         score_plots=_score_plots(analysis),
         size_plot=_size_plot(measured[task]),
         size_table=size_table(measured[task], results),
@@ -108,16 +110,19 @@ def _class_plot(analysis: Analysis) -> Markup | None:
     return plots.bars(names, values[order].tolist(), "AP", "AP by class, the worst first")
 
 
-def _findings(analysis: Analysis) -> list[Markup]:
-    """What the numbers say, in sentences, the most useful first."""
+def _findings(analysis: Analysis, shown: Set[str]) -> list[Markup]:
+    """What the numbers say, in sentences, the most useful first; ``shown``: classes with images."""
+    if not count_objects(analysis.evaluation.results):
+        return [Markup("The ground truth has no objects: there is nothing to measure.")]
     said = []
     worst = analysis.worst_class
     if worst is not None:
         name, mean = analysis.classes[worst], metrics(analysis.evaluation).AP
         sentence = Markup(
-            "The worst class is <b>{}</b>, with an AP of {} where the mean is {}. "
-            '<a href="#images" data-show="{}">See its images</a>.'
-        ).format(name, number(analysis.by_class[worst].AP), number(mean), name)
+            "The worst class is <b>{}</b>, with an AP of {} where the mean is {}."
+        ).format(name, number(analysis.by_class[worst].AP), number(mean))
+        if name in shown:
+            sentence += Markup(' <a href="#images" data-show="{}">See its images</a>.').format(name)
         why = analysis.main_error(worst)
         said.append(sentence + (Markup(" Its most frequent error: {}.").format(why) if why else ""))
     costly = analysis.costs[0]
@@ -139,7 +144,7 @@ def _findings(analysis: Analysis) -> list[Markup]:
                 number(best.threshold, 2),
                 number(100 * best.precision, 0),
                 number(100 * best.recall, 0),
-                number(best.f1, 2),
+                number(100 * best.f1),
             )
         )
     else:
@@ -207,6 +212,8 @@ def _galleries(
     analysis: Analysis, page: Path, most: int
 ) -> tuple[list[tuple[str, str, Gallery]], set[str]]:
     """Worst images, false positives and missed objects, each with title and explanation."""
+    if not most:
+        return [], set()
     found, threshold, scores = analysis.found, analysis.threshold, analysis.images
     worst = worst_images(scores, most)
     wrong, missed = np.flatnonzero(found.wrong(threshold)), np.flatnonzero(found.missed(threshold))
@@ -236,8 +243,9 @@ def _galleries(
         ("False positives", "Certain first; some of every class.", "wrong"),
         ("Missed objects", "Large first; some of every class.", "missed"),
     ]
+    empty = "None: well done." if count_objects(analysis.evaluation.results) else "None."
     return [
-        (title, note, Gallery(name, some, LAYERS, analysis.classes, "None: well done."))
+        (title, note, Gallery(name, some, LAYERS, analysis.classes, empty))
         for (title, note, name), some in zip(galleries, cards, strict=True)
     ], maker.unreadable
 

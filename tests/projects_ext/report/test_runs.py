@@ -10,7 +10,7 @@ from projects_ext.report.command import argument_parser, main, write_report
 from projects_ext.report.run import read_run
 from projects_ext.report.truth import images_of
 
-from .scenes import write_scene
+from .scenes import Thing, write_scene
 
 BOX = (10.0, 10.0, 20.0, 20.0)
 
@@ -63,6 +63,41 @@ def test_data_that_are_not_there_any_more_are_named_by_options(tmp_path: Path, m
         words = [str(tmp_path), "--images", str(tmp_path / "moved")]
         text = write_report(argument_parser().parse_args(words)).read_text()
         assert "could not be read" not in text
+
+
+def page_text(folder: Path, *things: list[Thing], words: tuple[str, ...] = ()) -> str:
+    """The page about a scene."""
+    results, truth, images = map(str, write_scene(folder, *things, images=1, crowds=[1]))
+    main([results, "--truth", truth, "--images", images, *words])
+    return (folder / "report.html").read_text()
+
+
+def test_galleries_that_are_not_wanted_praise_nobody(tmp_path: Path) -> None:
+    text = page_text(tmp_path, [(0, 0, BOX)], [], words=("--gallery", "0"))
+    assert "well done" not in text
+    assert "data-show=" not in text.split("<script")[0]
+
+
+@pytest.mark.parametrize("detections", [[], [(0, 0, BOX, 0.9)]])
+def test_a_ground_truth_without_objects_is_said(tmp_path: Path, detections: list[Thing]) -> None:
+    text = page_text(tmp_path, [], detections)
+    assert "The ground truth has no objects" in text
+    assert "well done" not in text
+    results, truth = str(tmp_path / "results.json"), str(tmp_path / "truth.json")
+    main([results, results, "--truth", truth])
+    assert "no AP to compare" in (tmp_path / "comparison.html").read_text()
+
+
+def test_a_crowd_is_no_object_and_f1_has_one_unit(tmp_path: Path) -> None:
+    far = (60.0, 60.0, 20.0, 20.0)
+    text = page_text(tmp_path, [(0, 0, BOX), (0, 1, far)], [(0, 0, BOX, 0.9)])
+    assert "1 image, 1 object of 3 classes" in text
+    assert "(F1 100.0)" in text
+
+
+def test_boxes_beyond_the_images_are_said(tmp_path: Path) -> None:
+    text = page_text(tmp_path, [(0, 0, BOX)], [(0, 0, (90.0, 9.0, 200.0, 20.0), 0.9)])
+    assert "it may not be the ground truth of these results" in text
 
 
 def save_config(folder: Path, truth: Path, images: Path) -> None:
