@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .errors import ErrorCost, confusion, error_costs, errors_by_class
+from .errors import Confusion, ErrorCost, confusion, error_costs, errors_by_class, most_confused
 from .evaluation import Evaluation, Metrics, evaluate, metrics
 from .images import ImageScores, image_scores
 from .outcomes import NAMES, Kind, Outcomes, outcomes
@@ -58,7 +58,14 @@ class Analysis:
     @cached_property
     def confusion(self) -> np.ndarray:
         """(K + 1, K + 1), see :func:`confusion`."""
-        return confusion(self.evaluation, self.found, self.threshold)
+        return confusion(self.found, self.threshold, len(self.classes))
+
+    @cached_property
+    def confused(self) -> list[Confusion]:
+        """The pairs of classes that are confused most, see :func:`most_confused`."""
+        labels = self.found.object_label[~self.found.crowd]
+        objects = np.bincount(labels, minlength=len(self.classes))
+        return most_confused(self.confusion, self.classes, objects)
 
     @cached_property
     def images(self) -> ImageScores:
@@ -67,10 +74,12 @@ class Analysis:
 
     @property
     def worst_class(self) -> int | None:
-        """The place of the class with the lowest AP; None if no two differ."""
+        """The place of the class with the lowest AP; None if that is about the mean."""
         values = np.array([one.AP for one in self.by_class])
         known = values[np.isfinite(values)]
-        return int(np.nanargmin(values)) if len(known) and known.min() < known.max() else None
+        # Less than what the page shows is no difference.
+        differ = len(known) > 0 and known.mean() - known.min() >= 0.05
+        return int(np.nanargmin(values)) if differ else None
 
     def main_error(self, place: int) -> str:
         """The error that a class has most, in words; "" for none."""

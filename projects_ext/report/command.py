@@ -1,6 +1,7 @@
 """The program behind ``tools/report.py`` and ``train_net.py --report``."""
 
 import logging
+import os
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,8 @@ def write_report(arguments: Namespace) -> Path:
         raise UserError("a report is of one run or of two: give at most two")
     if arguments.gallery < 0:
         raise UserError(f"--gallery {arguments.gallery}: give the number of images, 0 for none")
+    if arguments.images and not Path(arguments.images).is_dir():
+        raise MissingFileError(f"--images {arguments.images} is no folder: correct the path")
     page = _page(arguments)
     # Only now, as they need the libraries.
     from .page import write
@@ -90,6 +93,12 @@ def write_report(arguments: Namespace) -> Path:
     segmented = [source for source in arguments.sources if _is_segmentation(source)]
     if segmented:
         from .semantic_command import segmentation_text
+
+        if arguments.truth or arguments.images:
+            raise UserError(
+                f"--truth and --images do not apply to {segmented[0]}: evaluations of label maps "
+                "name their own files; leave both out"
+            )
 
         return write(page, segmentation_text(arguments.sources, page, arguments.gallery))
 
@@ -141,22 +150,27 @@ def _page(arguments: Namespace) -> Path:
         raise UserError(f"--output {page}: the page is HTML: give a name that ends with .html")
     if not page.parent.is_dir():
         raise MissingFileError(f"{page.parent} is no folder: make it, or correct --output")
+    if not os.access(page.parent, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{page.parent} cannot be written to: name a file in another folder with --output"
+        )
     return page
 
 
 def _truth(arguments: Namespace, run: object, source: str) -> tuple[str, str]:
     from .run import Run
-    from .truth import truth_of
+    from .truth import images_of, truth_of
 
     if arguments.truth:
-        return arguments.truth, arguments.images or str(Path(arguments.truth).parent)
+        beside = str(Path(arguments.truth).parent)
+        known = images_of(run, arguments.truth) if isinstance(run, Run) else beside
+        return arguments.truth, arguments.images or known
     if not isinstance(run, Run):
         raise UserError(
             f"{source} has detections only: name the ground truth with --truth FILE and --images "
             "FOLDER"
         )
-    json_file, images = truth_of(run)
-    return json_file, arguments.images or images
+    return truth_of(run, arguments.images or "")
 
 
 def report_on_run(folder: str) -> Path:

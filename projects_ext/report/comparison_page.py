@@ -23,7 +23,7 @@ from .comparison import (
 from .gallery import Card, Gallery, Layer, Thumbnails
 from .outcomes import NAMES
 from .page import number, plural, render, signed
-from .results import TASKS, Results
+from .results import TASKS, Results, count_objects
 from .run import Run
 from .scores import precision_recall
 from .tables import Cell, Column, Table
@@ -66,6 +66,7 @@ def comparison_page(
         title=f"{names[0]} and {names[1]}",
         names=names,
         results=first,
+        objects=count_objects(first),
         task=TASKS[task],
         confidence=round(100 * CONFIDENCE),
         headline=by_metric[0],
@@ -77,13 +78,15 @@ def comparison_page(
         class_table=_difference_table("class-table", "AP by class", "Class", by_class, names),
         error_table=_error_table(pair, names),
         plots=_plots(pair, names, runs),
-        galleries=galleries,
+        galleries=galleries if most else [],
         unreadable=sorted(unreadable),
         keys=_key_table(runs, names),
     )
 
 
 def _verdict(one: Difference, names: Sequence[str]) -> Markup:
+    if one.change != one.change:
+        return Markup("The ground truth has no objects: there is no AP to compare.")
     if one.change == 0:
         return Markup("Both have the same AP.")
     better, worse = (names[1], names[0]) if one.change > 0 else (names[0], names[1])

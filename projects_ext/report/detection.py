@@ -1,6 +1,6 @@
 """The report of one detection or instance segmentation run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from .detection_tables import (
     metrics_table,
     size_table,
 )
-from .errors import Confusion, most_confused
+from .errors import Confusion
 from .evaluation import AREAS, Metrics, evaluate, metrics
 from .gallery import Gallery, Thumbnails
 from .images import ImageScores, fair_choice, worst_images
 from .page import number, plural, render
-from .results import TASKS, Results
+from .results import TASKS, Results, count_objects, size_warning
 from .run import Run
 from .scores import calibration, precision_recall
 from .training import changed_keys, run_facts, training_plots
@@ -52,6 +52,7 @@ def detection_page(
     measured = {task: metrics(analysis.evaluation)}
     measured |= {other: metrics(evaluation) for other, evaluation in others.items()}
     galleries, unreadable = _galleries(analysis, page, most)
+    shown = {tag for _, _, gallery in galleries for card in gallery.cards for tag in card.tags}
     return render(
         "detection.html.j2",
         title=title or (run.name if run else Path(results.results_file).stem),
@@ -59,11 +60,12 @@ def detection_page(
         task=TASKS[task],
         best=analysis.curve.best,
         measured=measured[task],
-        findings=_findings(analysis),
-        warning=_disagreement(run, measured),
+        objects=count_objects(results),
+        findings=_findings(analysis, shown),
+        warnings=[x for x in (_disagreement(run, measured), size_warning(results)) if x],
         metrics_table=metrics_table(measured),
         class_plot=_class_plot(analysis),
-        class_table=class_table(analysis, others),
+        class_table=class_table(analysis, others, shown),
         score_plots=_score_plots(analysis),
         size_plot=_size_plot(measured[task]),
         size_table=size_table(measured[task], results),
@@ -108,16 +110,19 @@ def _class_plot(analysis: Analysis) -> Markup | None:
     return plots.bars(names, values[order].tolist(), "AP", "AP by class, the worst first")
 
 
-def _findings(analysis: Analysis) -> list[Markup]:
-    """What the numbers say, in sentences, the most useful first."""
+def _findings(analysis: Analysis, shown: Set[str]) -> list[Markup]:
+    """What the numbers say, in sentences, the most useful first; ``shown``: classes with images."""
+    if not count_objects(analysis.evaluation.results):
+        return [Markup("The ground truth has no objects: there is nothing to measure.")]
     said = []
     worst = analysis.worst_class
     if worst is not None:
         name, mean = analysis.classes[worst], metrics(analysis.evaluation).AP
         sentence = Markup(
-            "The worst class is <b>{}</b>, with an AP of {} where the mean is {}. "
-            '<a href="#images" data-show="{}">See its images</a>.'
-        ).format(name, number(analysis.by_class[worst].AP), number(mean), name)
+            "The worst class is <b>{}</b>, with an AP of {} where the mean is {}."
+        ).format(name, number(analysis.by_class[worst].AP), number(mean))
+        if name in shown:
+            sentence += Markup(' <a href="#images" data-show="{}">See its images</a>.').format(name)
         why = analysis.main_error(worst)
         said.append(sentence + (Markup(" Its most frequent error: {}.").format(why) if why else ""))
     costly = analysis.costs[0]
@@ -127,9 +132,8 @@ def _findings(analysis: Analysis) -> list[Markup]:
                 costly.name, number(costly.cost)
             )
         )
-    pairs = most_confused(analysis.confusion, analysis.classes, 1)
-    if pairs:
-        said.append(_confused_sentence(pairs[0]))
+    if analysis.confused:
+        said.append(_confused_sentence(analysis.confused[0]))
     best = analysis.curve.best
     if best.f1:
         said.append(
@@ -140,7 +144,7 @@ def _findings(analysis: Analysis) -> list[Markup]:
                 number(best.threshold, 2),
                 number(100 * best.precision, 0),
                 number(100 * best.recall, 0),
-                number(best.f1, 2),
+                number(100 * best.f1),
             )
         )
     else:
@@ -154,8 +158,8 @@ def _findings(analysis: Analysis) -> list[Markup]:
 
 
 def _confused_sentence(pair: Confusion) -> Markup:
-    return Markup("<b>{}</b> is most often taken for <b>{}</b>: {} of {}.").format(
-        pair.actual, pair.said, pair.count, plural(pair.total, "object")
+    return Markup("<b>{}</b> is most often taken for <b>{}</b>: {} on {}.").format(
+        pair.actual, pair.said, plural(pair.count, "detection"), plural(pair.total, "object")
     )
 
 
@@ -180,11 +184,19 @@ def _score_plots(analysis: Analysis) -> list[tuple[str, str, Markup]]:
     chosen = order if len(order) <= 6 else np.concatenate([order[:4], order[-2:]])
     mean, single = plots.precision_recall(curves, analysis.classes, chosen.tolist())
     some = "" if len(order) <= 6 else " The four worst classes and the two best."
+    calibrated = (
+        []
+        if measured is None
+        else [
+            ("Calibration", f"Bars below the line: too sure. Mean distance {measured.error:.2f}.",
+             plots.calibration(measured))
+        ]
+    )  # fmt: skip
+    outside = "" if measured else " Scores are not between 0 and 1: no calibration is shown."
     return [
-        ("Threshold", "What is gained and lost by showing more or fewer detections.",
+        ("Threshold", f"What is gained and lost by showing more or fewer detections.{outside}",
          plots.by_threshold(analysis.curve)),
-        ("Calibration", f"Bars below the line: too sure. Mean distance {measured.error:.2f}.",
-         plots.calibration(measured)),
+        *calibrated,
         ("Precision and recall", "Mean of the classes.", mean),
         ("By class", f"At an overlap of 0.5.{some}", single),
     ]  # fmt: skip
@@ -200,6 +212,8 @@ def _galleries(
     analysis: Analysis, page: Path, most: int
 ) -> tuple[list[tuple[str, str, Gallery]], set[str]]:
     """Worst images, false positives and missed objects, each with title and explanation."""
+    if not most:
+        return [], set()
     found, threshold, scores = analysis.found, analysis.threshold, analysis.images
     worst = worst_images(scores, most)
     wrong, missed = np.flatnonzero(found.wrong(threshold)), np.flatnonzero(found.missed(threshold))
@@ -229,8 +243,9 @@ def _galleries(
         ("False positives", "Certain first; some of every class.", "wrong"),
         ("Missed objects", "Large first; some of every class.", "missed"),
     ]
+    empty = "None: well done." if count_objects(analysis.evaluation.results) else "None."
     return [
-        (title, note, Gallery(name, some, LAYERS, analysis.classes, "None: well done."))
+        (title, note, Gallery(name, some, LAYERS, analysis.classes, empty))
         for (title, note, name), some in zip(galleries, cards, strict=True)
     ], maker.unreadable
 

@@ -1,13 +1,13 @@
 """The tables of the report of one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from .analysis import Analysis
-from .errors import ErrorCost, most_confused
+from .errors import ErrorCost
 from .evaluation import AREAS, Evaluation, Metrics, metrics, object_counts
 from .results import TASKS, Results
 from .tables import Cell, Column, Table
@@ -26,8 +26,14 @@ def metrics_table(measured: Mapping[str, Metrics]) -> Table:
     return Table("metrics", "COCO metrics in per cent", columns, rows)
 
 
-def class_table(analysis: Analysis, others: Mapping[str, Evaluation]) -> Table:
-    """One row per class, the worst first; ``others`` are evaluations of other tasks, by task."""
+def class_table(analysis: Analysis, others: Mapping[str, Evaluation], shown: Set[str]) -> Table:
+    """One row per class, the worst first.
+
+    Args:
+        analysis: of the task that the page is about.
+        others: evaluations of other tasks, by task.
+        shown: the classes that there are images of.
+    """
     columns = [
         Column("Class"),
         Column("AP", 1, full=100),
@@ -52,7 +58,7 @@ def class_table(analysis: Analysis, others: Mapping[str, Evaluation]) -> Table:
         recall = 100 * point.recall if counts[place] else None
         rows.append(
             [name, one.AP, one.AP50, *boxes, int(counts[place]), precision, recall,
-             analysis.main_error(place), button.format(name)]
+             analysis.main_error(place), button.format(name) if name in shown else "none"]
         )  # fmt: skip
     rows.sort(key=lambda row: (row[1] != row[1], row[1]))
     return Table("class-table", "By class, the worst first", columns, rows)
@@ -102,11 +108,13 @@ def confusion_rows(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]
 
 def confused_table(analysis: Analysis) -> Table:
     """The pairs of classes that are confused most."""
-    columns = [Column("Object"), Column("Taken for"), Column("How often", 0), Column("Per cent", 0)]
-    pairs = most_confused(analysis.confusion, analysis.classes)
-    rows: list[list[Cell]] = [
-        [x.actual, x.said, x.count, 100 * x.count / max(x.total, 1)] for x in pairs
+    columns = [
+        Column("Object"),
+        Column("Taken for"),
+        Column("How often", 0, note="detections of the wrong class at the threshold."),
+        Column("Objects", 0, note="how many of the class there are."),
     ]
+    rows: list[list[Cell]] = [[x.actual, x.said, x.count, x.total] for x in analysis.confused]
     return Table("confused", "Most confused", columns, rows)
 
 

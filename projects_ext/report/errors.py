@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .evaluation import Evaluation, make_evaluator
+from .evaluation import Evaluation
 from .outcomes import BACKGROUND, FOREGROUND, NAMES, Kind, Outcomes
 
 _TIDE = {
@@ -79,24 +79,30 @@ def _sure_errors(found: Outcomes, threshold: float, classes: int = 0) -> np.ndar
     return counts
 
 
-def confusion(evaluation: Evaluation, found: Outcomes, threshold: float) -> np.ndarray:
+def confusion(found: Outcomes, threshold: float, classes: int) -> np.ndarray:
     """How often objects of one class (rows) are found as another (columns), (K + 1, K + 1).
 
-    The last row counts detections of nothing, the last column objects that were not found, among
-    detections of at least this score. Whatever hits a crowd does not count.
+    Counted are detections of at least this score, each as the error that it is: right ones on the
+    diagonal, those of a wrong class beside it, also on objects that are found as well, and all
+    other errors in the last row, "nothing there". The last column has the objects that are neither
+    found nor hit by a wrong class. Whatever hits a crowd does not count.
     """
-    results = evaluation.results
-    counted = (found.kind != Kind.IGNORED) & (found.score >= threshold)
-    detections = [results.detections[place] for place in np.flatnonzero(counted)]
-    objects = [results.objects[place] for place in np.flatnonzero(~found.crowd)]
-    evaluator = make_evaluator(results, evaluation.task, objects, detections)
-    measured = evaluator.confusion_matrix(iou_thr=FOREGROUND, max_det=max(len(detections), 1))
-    return np.asarray(measured["matrix"]).astype(int)
+    matrix = np.zeros((classes + 1, classes + 1), dtype=int)
+    sure = found.score >= threshold
+    for kind in (Kind.RIGHT, Kind.CLASS):
+        chosen = sure & (found.kind == kind)
+        np.add.at(matrix, (found.object_label[found.target[chosen]], found.label[chosen]), 1)
+    wrong = found.wrong(threshold)
+    np.add.at(matrix[classes], found.label[wrong & (found.kind != Kind.CLASS)], 1)
+    missed = found.missed(threshold)
+    missed[found.target[wrong & (found.kind == Kind.CLASS)]] = False
+    np.add.at(matrix[:, classes], found.object_label[missed], 1)
+    return matrix
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """One class taken for another, ``count`` times out of ``total`` objects of it."""
+    """One class taken for another: ``count`` detections on ``total`` objects of it."""
 
     actual: str
     said: str
@@ -104,14 +110,22 @@ class Confusion:
     total: int
 
 
-def most_confused(matrix: np.ndarray, classes: tuple[str, ...], most: int = 10) -> list[Confusion]:
-    """The pairs of different classes with the largest counts, largest first."""
+def most_confused(
+    matrix: np.ndarray, classes: tuple[str, ...], objects: np.ndarray, most: int = 10
+) -> list[Confusion]:
+    """The pairs of different classes with the largest counts, largest first.
+
+    Args:
+        matrix: (K + 1, K + 1), see :func:`confusion`.
+        classes: their K names.
+        objects: (K,) how many objects of each there are.
+        most: as many pairs at most.
+    """
     inner = matrix[:-1, :-1].copy()
     np.fill_diagonal(inner, 0)
     order = np.argsort(-inner, axis=None, kind="stable")[:most]
-    totals = matrix.sum(axis=1)
     return [
-        Confusion(classes[row], classes[column], int(inner[row, column]), int(totals[row]))
+        Confusion(classes[row], classes[column], int(inner[row, column]), int(objects[row]))
         for row, column in zip(*np.unravel_index(order, inner.shape), strict=True)
         if inner[row, column]
     ]

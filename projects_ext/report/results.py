@@ -140,7 +140,7 @@ def _read_detections(
     try:
         content = json.loads(Path(file).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is not valid json ({error}): write it again") from error
+        raise UserError(f"{file} is not valid json ({error}): evaluate the run again") from error
     needed = {"image_id", "category_id", "score"}
     if not isinstance(content, list) or not all(
         isinstance(one, dict) and needed <= one.keys() for one in content
@@ -215,6 +215,11 @@ def _is_number(value: Any) -> bool:
 def _box(value: Any, where: str) -> list[float]:
     if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
         raise UserError(f"{where} has the bbox {value}: write x, y, width and height in pixels")
+    if value[2] < 0 or value[3] < 0:
+        raise UserError(
+            f"{where} has the bbox {value}, of negative width or height: write x, y, width and "
+            "height in pixels"
+        )
     return [float(number) for number in value]
 
 
@@ -232,6 +237,25 @@ def _tasks(objects: list[Record], detections: list[Record], file: str) -> tuple[
         bool(truth) and all(truth) and all(masks) and any("segmentation" in one for one in objects)
     )
     return ("bbox", "segm") if has_masks else ("bbox",)
+
+
+def count_objects(results: Results) -> int:
+    """How many objects there are to be found: without crowds."""
+    return sum(not one["iscrowd"] for one in results.objects)
+
+
+def size_warning(results: Results) -> str:
+    """A sentence if many boxes leave their images: the ground truth may be of other data."""
+    outside = 0
+    for one in results.detections:
+        image, (x, y, width, height) = results.images[one["image_id"] - 1], one["bbox"]
+        outside += x + width > image.width + 2 or y + height > image.height + 2
+    if outside <= 0.1 * len(results.detections):
+        return ""
+    return (
+        f"{outside} of {len(results.detections)} detections reach beyond the images that "
+        f"{results.truth_file} describes: it may not be the ground truth of these results."
+    )
 
 
 def sizes_of(results: Results) -> np.ndarray:

@@ -66,6 +66,10 @@ def read_run(folder: str | Path) -> Run:
     evaluation = _json(folder / EVALUATION) if (folder / EVALUATION).is_file() else {}
     if not isinstance(evaluation, dict):
         raise UserError(f"{folder / EVALUATION} is no json object: evaluate the run again")
+    if not isinstance(evaluation.get("metrics") or {}, dict):
+        raise UserError(
+            f"{folder / EVALUATION}: its metrics are no json object: evaluate the run again"
+        )
     return Run(
         folder,
         (folder / CONFIG).read_text(encoding="utf-8"),

@@ -88,8 +88,10 @@ class Calibration:
     error: float
 
 
-def calibration(evaluation: Evaluation) -> Calibration:
-    """By hotcoco, in ten steps, at an overlap of 0.5."""
+def calibration(evaluation: Evaluation) -> Calibration | None:
+    """By hotcoco, in ten steps, at an overlap of 0.5; None if scores are not between 0 and 1."""
+    if any(not 0 <= one["score"] <= 1 for one in evaluation.results.detections):
+        return None
     measured = evaluation.evaluator.calibration(n_bins=10, iou_threshold=0.5)
     bins = measured["bins"]
     count = np.array([one["count"] for one in bins])

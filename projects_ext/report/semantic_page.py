@@ -1,5 +1,6 @@
 """The report of one run of semantic segmentation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,16 @@ def semantic_page(
     """
     gallery, unreadable = _gallery(results, page, most)
     scores = np.array([x.mean_iou for x in results.images if x.mean_iou is not None])
-    score_plot = histogram(scores, "mean IoU of an image", "images", "Mean IoU by image")
+    score_plot = (
+        histogram(scores, "mean IoU of an image", "images", "Mean IoU by image")
+        if len(scores)
+        else None
+    )
     return render(
         "semantic.html.j2",
         title=title or (run.name if run else Path(results.file).parent.name),
         results=results,
-        findings=_findings(results),
+        findings=_findings(results, gallery.tags),
         class_plot=_class_plot(results),
         class_table=_class_table(results),
         confusion=confusion_rows(results),
@@ -77,19 +82,20 @@ def _css(colour: np.ndarray) -> str:
     return f"rgb({red}, {green}, {blue})"
 
 
-def _findings(results: SegmentationResults) -> list[Markup]:
+def _findings(results: SegmentationResults, shown: Sequence[str]) -> list[Markup]:
     """What the numbers say, in sentences, the most useful first."""
     said = []
     if results.present.sum() > 1:
         worst = int(np.nanargmin(results.iou))
         sentence = Markup(
             "The worst class is <b>{}</b>, with an IoU of {} where the mean is {}: {} % of its "
-            "pixels are found. "
-            '<a href="#images" data-show="{}">See its images</a>.'
+            "pixels are found."
         )
         name, recall = results.classes[worst], number(float(results.recall[worst]), 0)
         iou, mean = number(float(results.iou[worst])), number(results.mean_iou)
-        said.append(sentence.format(name, iou, mean, recall, name))
+        said.append(sentence.format(name, iou, mean, recall))
+        if name in shown:
+            said[-1] += Markup(' <a href="#images" data-show="{}">See its images</a>.').format(name)
     pairs = confused_pairs(results)
     if pairs:
         actual, taken, count = pairs[0]
@@ -211,7 +217,12 @@ def _gallery(results: SegmentationResults, page: Path, most: int) -> tuple[Galle
         if card is not None:
             cards.append(card)
     tags = sorted({tag for card in cards for tag in card.tags})
+    gone = [x for x in chosen if x.prediction is not None and not x.prediction.is_file()]
     empty = "None: no predictions were kept."
+    if gone:
+        empty = f"None: the predictions are missing, such as {gone[0].prediction}."
+    elif not most:
+        empty = "Left out, as --gallery 0 asks."
     return Gallery("worst", cards, LAYERS, tags, empty), unreadable
 
 

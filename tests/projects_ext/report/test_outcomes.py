@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from projects_ext.report.analysis import analyse
 from projects_ext.report.errors import confusion, error_costs, errors_by_class, most_confused
 from projects_ext.report.evaluation import evaluate
 from projects_ext.report.images import fair_choice, image_scores, worst_images
 from projects_ext.report.outcomes import Kind, Outcomes, outcomes
+from projects_ext.report.scores import score_curve
 
 from .scenes import Thing, random_scene, scene
 
@@ -52,7 +54,7 @@ def test_what_hits_a_crowd_is_no_mistake_anywhere(tmp_path: Path) -> None:
     found = outcomes(evaluation)
     assert found.kind.tolist() == [Kind.IGNORED, Kind.RIGHT]
     assert not found.missed(0.5).any()
-    assert confusion(evaluation, found, 0.5).sum() == 1
+    assert confusion(found, 0.5, 3).sum() == 1
     assert image_scores(found, 0.5, 2).errors.tolist() == [0, 0]
 
 
@@ -94,11 +96,38 @@ def test_a_class_confused_on_purpose_shows_up_in_the_matrix(tmp_path: Path) -> N
         (3, OTHER, BOX, 0.3),
     ]
     evaluation = evaluate(scene(tmp_path, objects, detections), "bbox")
-    matrix = confusion(evaluation, outcomes(evaluation), 0.5)
+    matrix = confusion(outcomes(evaluation), 0.5, 3)
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
-    (pair,) = most_confused(matrix, evaluation.results.classes)
+    (pair,) = most_confused(matrix, evaluation.results.classes, np.array([2, 1, 1]))
     assert (pair.actual, pair.said) == evaluation.results.classes[:2]
     assert (pair.count, pair.total) == (1, 2)
+
+
+def test_an_object_that_is_found_is_on_the_diagonal_whatever_else_hits_it(tmp_path: Path) -> None:
+    objects = [(k, CAT, BOX) for k in range(10)]
+    detections = [(k, DOG, (10.0, 10.0, 40.0, 24.0), 0.9) for k in range(10)]
+    detections += [(k, CAT, BOX, 0.8) for k in range(10)]
+    analysis = analyse(scene(tmp_path, objects, detections), "bbox")
+    assert analysis.by_class[CAT].AP == 100
+    assert analysis.confusion.tolist() == [[10, 10, 0, 0], [0] * 4, [0] * 4, [0] * 4]
+    assert "wrong class (10), mostly with " + analysis.classes[DOG] == analysis.main_error(CAT)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_matrix_agrees_with_the_tables(tmp_path: Path, seed: int) -> None:
+    analysis = analyse(scene(tmp_path, *random_scene(seed), crowds=[2]), "bbox")
+    matrix, found = analysis.confusion, analysis.found
+    objects = np.bincount(found.object_label[~found.crowd], minlength=3)
+    points = [score_curve(found, k).at(analysis.threshold) for k in range(3)]
+    np.testing.assert_allclose(np.diag(matrix)[:3], [p.recall for p in points] * objects)
+    errors = {one.kind: one.count_sure for one in analysis.costs}
+    inner = matrix[:3, :3]
+    assert inner.sum() - np.trace(inner) == errors[Kind.CLASS]
+    assert matrix[3].sum() == sum(errors.values()) - errors[Kind.CLASS] - errors[Kind.MISSED]
+    assert (
+        matrix[:, :3].sum()
+        == ((found.score >= analysis.threshold) & (found.kind != Kind.IGNORED)).sum()
+    )
 
 
 def test_images_are_ranked_by_their_errors(tmp_path: Path) -> None:

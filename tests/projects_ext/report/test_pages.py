@@ -140,6 +140,8 @@ def test_nothing_found_and_nothing_wrong_have_a_page(tmp_path: Path, detections:
         (["results.json", "--output", "x.pdf"], "x.pdf"),
         (["results.json", "--output", "nowhere/x.html"], "nowhere"),
         (["results.json", "--gallery", "-1"], "--gallery -1"),
+        (["results.json", "--truth", "truth.json", "--images", "nowhere"], "--images nowhere"),
+        (["sem_seg_report.json", "--truth", "truth.json"], "--truth and --images do not apply"),
     ],
 )
 def test_wrong_words_end_in_one_sentence(

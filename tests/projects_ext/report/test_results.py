@@ -48,6 +48,7 @@ def test_boxes_alone_are_compared_where_one_side_has_no_masks(tmp_path: Path) ->
         ({"bbox": [1, 2, 3, float("inf")]}, "bbox"),
         ({"segmentation": {"size": [100, 100], "counts": "abc"}}, "mask"),
         ({"segmentation": {"size": [10, 10], "counts": [100]}}, "mask"),
+        ({"bbox": [9, 9, -3, 4]}, "negative width or height"),
         ({"segmentation": "x"}, "mask"),
     ],
 )

@@ -127,3 +127,22 @@ def test_two_are_not_compared(evaluated: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main([str(evaluated), str(evaluated)])
     assert "evaluations of label maps cannot be compared" in capsys.readouterr().err
+
+
+def test_predictions_that_are_gone_are_said(evaluated: Path) -> None:
+    content = json.loads((evaluated / "sem_seg_report.json").read_text())
+    for entry in content["images"]:
+        entry["prediction"] = "gone/0.png"
+    (evaluated / "sem_seg_report.json").write_text(json.dumps(content))
+    main([str(evaluated / "sem_seg_report.json")])
+    text = (evaluated / "report.html").read_text()
+    assert "the predictions are missing, such as" in text
+    assert "See its images" not in text
+
+
+def test_without_images_there_is_no_histogram(evaluated: Path) -> None:
+    content = json.loads((evaluated / "sem_seg_report.json").read_text())
+    content["images"] = []
+    (evaluated / "sem_seg_report.json").write_text(json.dumps(content))
+    main([str(evaluated / "sem_seg_report.json")])
+    assert "Mean IoU by image" not in (evaluated / "report.html").read_text()
