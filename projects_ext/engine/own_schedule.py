@@ -40,13 +40,14 @@ def fit_schedule(
     train, data = cfg.train, wished.data
     for key in ("epochs", "min_iterations", "max_iterations"):
         value = data[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
             raise UserError(f"data.{key} is {value!r}: give a number, or 0 for the default")
     reference = train.get("reference_batch_size", 0) or cfg.dataloader.train.total_batch_size
     before = int(train.max_iter)
     batch = wished.dataloader.train.total_batch_size
     if "dataloader.train.total_batch_size" not in given:
         batch = cfg.dataloader.train.total_batch_size = min(reference, BATCH)
+    batch *= wished.train.get("accumulate", 1)  # of an update
     epochs = data.epochs or (EPOCHS_OF_MAPS if of_maps else EPOCHS)
     most = int(data.max_iterations) or math.ceil(before * reference / batch)
     iterations = min(max(math.ceil(epochs * images / batch), int(data.min_iterations)), most)
@@ -62,6 +63,12 @@ def fit_schedule(
     put(train, "max_iter", "train.max_iter", iterations)
     iterations = wished.train.max_iter if "train.max_iter" in given else iterations
     period = max(1, math.ceil(iterations / EVALUATIONS))
+    shown = wished.train.eval_period if "train.eval_period" in given else period
+    capped = iterations == most < epochs * images / batch
+    limit = (
+        f", the limit of data.max_iterations{'' if data.max_iterations else ' (by default as many '}"
+        f"{'' if data.max_iterations else 'images as the experiment has seen)'}"
+    ) * capped
     put(train, "eval_period", "train.eval_period", period)
     put(train.checkpointer, "period", "train.checkpointer.period", period)
     warmup = OmegaConf.select(cfg, "lr_multiplier.warmup_length")
@@ -71,8 +78,9 @@ def fit_schedule(
     rate = wished.optimizer.lr if "optimizer.lr" in given else cfg.optimizer.get("lr")
     say(
         f"Schedule for {images} images: batch {batch}, learning rate {rate:.6g}, {iterations} "
-        f"iterations ({iterations * batch / images:.1f} epochs), evaluated every {period}; other "
-        "values by dataloader.train.total_batch_size, optimizer.lr, data.epochs or train.max_iter"
+        f"iterations ({iterations * batch / images:.1f} epochs{limit}), evaluated every {shown}; "
+        "other values by dataloader.train.total_batch_size, optimizer.lr, data.epochs or "
+        "train.max_iter"
         if rate is not None
         else f"Schedule for {images} images: batch {batch}, {iterations} iterations"
     )

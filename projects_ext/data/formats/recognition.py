@@ -1,5 +1,6 @@
 """Which format a file or folder is in, by its content."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -64,14 +65,26 @@ def read_source(path: str, of_maps: bool, form: str = "", options: Reader | None
 def _nothing(path: str, found: dict[str, list[Path]], of_maps: bool, form: str) -> UserError:
     wanted = [name for name in READERS if (name == "label_maps") is of_maps]
     names = ", ".join(READERS[name][0] for name in ([form] if form in wanted else wanted))
+    damaged = (
+        [file for file in _json_files_of(Path(path)) if _is_damaged(file)] if not found else []
+    )
+    if damaged:
+        return UserError(f"{damaged[0]} is not valid json: write it again")
     if not found:
         return UserError(f"{path} holds no data set in a known format ({names}): correct data=")
     there = " and ".join(f"{READERS[name][0]} ({files[0]})" for name, files in found.items())
+    if form and form not in found:
+        return UserError(f"{path} holds {there}, and data.format is {form}: leave data.format out")
     learns = "label maps" if of_maps else "objects"
     return UserError(
         f"the model learns {learns} ({names}), and {path} holds {there}: give other data, or the "
         f"config of a model that learns {'objects' if of_maps else 'label maps'}"
     )
+
+
+def _json_files_of(place: Path) -> Sequence[Path]:
+    files = [place] if place.is_file() else files_below(place, (".json",))
+    return [file for file in files if file.suffix.lower() == ".json"]
 
 
 def _found(place: Path, options: Reader) -> dict[str, list[Path]]:
@@ -107,11 +120,26 @@ def _json_files(files: Sequence[Path]) -> dict[str, list[Path]]:
         if len(several) > _MANY and set(kinds.values()) == {"labelme"}:
             found.setdefault("labelme", []).extend(several)
             continue
+        damaged = []
         for file in several:
             kind = kinds.get(file) or _json_kind(file)
             if kind:
                 found.setdefault(kind, []).append(file)
+            elif _is_damaged(file):
+                damaged.append(file)
+        # Next to labelme's files it is one of them, which its reader will say.
+        of_labelme = any(file.parent == several[0].parent for file in found.get("labelme", ()))
+        if damaged and of_labelme:
+            found["labelme"].extend(damaged)
     return {kind: sorted(several) for kind, several in found.items()}
+
+
+def _is_damaged(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _json_kind(file: Path) -> str:

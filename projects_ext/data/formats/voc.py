@@ -48,19 +48,35 @@ def read(path: Path, files: Sequence[Path], options: Reader) -> Source:
 
 
 def _listed(files: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
-    """The files of each split by the lists of VOC; nothing where there is none for training."""
+    """The files of each split by the lists of VOC; nothing where there is none for training.
+
+    Raises:
+        UserError: a list names images of which there is no xml.
+    """
     by_name = {file.stem: file for file in files}
     found: dict[str, list[Path]] = {}
     for split in ("train", "val", "test"):
         lists = sorted(folder.glob(f"**/ImageSets/Main/{split}.txt"))
-        names = [line.split()[0] for one in lists for line in one.read_text().splitlines() if line]
-        some = [by_name[name] for name in names if name in by_name]
-        if some:
-            found[split] = some
+        pairs = [(name, one) for one in lists for name in _names_in(one)]
+        missing = [(name, one) for name, one in pairs if name not in by_name]
+        if missing:
+            more = f", and {len(missing) - 1} more like it" if missing[1:] else ""
+            raise UserError(
+                f"{missing[0][1]} names {missing[0][0]!r}, of which there is no xml{more}: add the "
+                "files, or take the lines out"
+            )
+        if pairs:
+            found[split] = [by_name[name] for name, _ in pairs]
     if "val" not in found and "test" in found:
         found["val"] = found["test"]
     found.pop("test", None)
     return found if "train" in found else {}
+
+
+def _names_in(listing: Path) -> list[str]:
+    """One name per line; names may contain spaces."""
+    lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_files(files: Sequence[Path], finder: ImageFinder) -> tuple[Objects, int]:

@@ -17,7 +17,7 @@ from projects_ext.data.formats.files import files_below
 from projects_ext.data.formats.part import Reader, Record
 from projects_ext.data.label_folders import load_classes
 from projects_ext.data.validate import require_masks_kept, require_valid, say, warn
-from projects_ext.errors import UserError
+from projects_ext.errors import MissingFileError, UserError
 
 from .overview import describe
 from .split import shared_files, split_off
@@ -118,6 +118,7 @@ def _own_data(wanted: Wanted) -> OwnData:
     if not wanted.sources:
         raise UserError("there is no data set: give its file or folder by data=PATH")
     require_masks_kept(wanted.options.masks, wanted.masks_required)
+    _require_given_places(wanted)
     sources = [_read(path, wanted) for path in wanted.sources]
     held_out = [_validation_part(_read(path, wanted)) for path in wanted.val]
     classes = _classes(sources, wanted)
@@ -138,7 +139,7 @@ def _own_data(wanted: Wanted) -> OwnData:
             )
         trained.append(content)
     name = " + ".join(wanted.sources)
-    train, val = _joined(trained), _joined(validated)
+    train, val = _joined(trained, classes), _joined(validated, classes)
     if set(wanted.val) != set(wanted.sources):
         _warn_of_shared_images(train, val)
     overview = describe(sources, classes, train, val, how)
@@ -147,6 +148,15 @@ def _own_data(wanted: Wanted) -> OwnData:
     parts = {} if wanted.of_maps else {"train": train, "val": val}
     files = tuple(write_content(content, part) for part, content in parts.items())
     return OwnData(name, classes, train["images"], val["images"], files, overview)
+
+
+def _require_given_places(wanted: Wanted) -> None:
+    for path in wanted.val:
+        if not Path(path).exists():
+            raise MissingFileError(f"there is no file or folder {path}: correct data.val=")
+    folders = [Path(wanted.images), *(Path(source, wanted.images) for source in wanted.sources)]
+    if wanted.images and not any(folder.is_dir() for folder in folders):
+        raise MissingFileError(f"there is no folder {wanted.images}: correct data.images=")
 
 
 def _read(path: str, wanted: Wanted) -> Source:
@@ -260,20 +270,23 @@ def _split(content: Record, wanted: Wanted) -> tuple[Record, Record]:
     return parts[0], parts[1]
 
 
-def _joined(contents: Sequence[Record]) -> Record:
-    """Several contents as one; ids are numbered anew if there are several."""
+def _joined(contents: Sequence[Record], classes: Sequence[str]) -> Record:
+    """Several contents as one; all ids are numbered anew, those of classes by name."""
     if len(contents) == 1:
         return contents[0]
+    numbers = {name: number for number, name in enumerate(classes, start=1)}
     joined: Record = {"info": {}, "images": [], "annotations": []}
+    joined["categories"] = [{"id": number, "name": name} for name, number in numbers.items()]
     for content in contents:
         new_ids = {}
+        class_ids = {one["id"]: numbers[one["name"]] for one in content["categories"]}
         for image in content["images"]:
             new_ids[image["id"]] = len(joined["images"]) + 1
             joined["images"].append({**image, "id": new_ids[image["id"]]})
         for annotation in content["annotations"]:
             number, image_id = len(joined["annotations"]) + 1, new_ids[annotation["image_id"]]
-            joined["annotations"].append({**annotation, "id": number, "image_id": image_id})
-    joined["categories"] = contents[0]["categories"]
+            ids = {"category_id": class_ids[annotation["category_id"]], "image_id": image_id}
+            joined["annotations"].append({**annotation, "id": number, **ids})
     return joined
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -264,8 +265,51 @@ def test_joined_data_sets_match_classes_by_name(
 
 
 @pytest.mark.parametrize(
+    "pair",
+    ["far coco", "coco far", "far yolo", "far labelme", "labelme far", "few coco", "coco few"],
+)
+def test_any_numbers_of_classes_can_be_joined(
+    copies: dict[str, str], content: Content, tmp_path: Path, pair: str
+) -> None:
+    """``far``: ids with gaps; ``few``: of fewer classes, from 1 on."""
+    far = {c["id"]: 10 * c["id"] + 3 for c in content["categories"]}
+    few = {c["id"]: number for number, c in enumerate(content["categories"][1:], start=1)}
+    places = dict(copies)
+    for name, ids in (("far", far), ("few", few)):
+        other = {
+            **content,
+            "categories": [
+                {**c, "id": ids[c["id"]]} for c in content["categories"] if c["id"] in ids
+            ],
+            "annotations": [
+                {**a, "category_id": ids[a["category_id"]]}
+                for a in content["annotations"]
+                if a["category_id"] in ids
+            ],
+        }
+        places[name] = write_coco(other, IMAGES, tmp_path / name)
+    sources = [places[name] for name in pair.split()]
+    cfg = load(BOXES, f"data=[{','.join(map(str, sources))}]", f"data.val={copies['coco']}")
+    found = Counter(
+        (Path(record["file_name"]).name, cfg.data.classes[a["category_id"]])
+        for record in instantiate(cfg.dataloader.train.dataset)
+        for a in record["annotations"]
+    )
+    names = {c["id"]: c["name"] for c in content["categories"]}
+    files = {image["id"]: image["file_name"] for image in content["images"]}
+    whole = Counter((files[a["image_id"]], names[a["category_id"]]) for a in content["annotations"])
+    first = content["categories"][0]["name"]
+    rest = Counter({key: n for key, n in whole.items() if key[1] != first or "few" not in pair})
+    assert found == whole + rest
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["data={coco}", "data.epochs=inf"], "data.epochs is inf"),
+        (["data={coco}", "data.val=nowhere"], r"nowhere: correct data\.val="),
+        (["data={coco}", "data.images=nowhere"], r"no folder nowhere: correct data\.images="),
+        (["data={coco}", "data.format=labelme"], r"leave data\.format out"),
         (["data="], "data= names nothing"),
         (["data={coco}", "data.val="], "data.val= names nothing"),
         (["data=nowhere"], "there is no file or folder .*nowhere"),

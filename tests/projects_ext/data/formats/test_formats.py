@@ -152,3 +152,38 @@ def test_coco_layouts_with_a_validation_part(content: Content, tmp_path: Path) -
         assert source.val is not None
         assert "train" in source.train.images[0]["file_name"]
         assert "val" in source.val.images[0]["file_name"]
+
+
+def test_names_with_spaces_in_the_lists_of_voc(content: Content, tmp_path: Path) -> None:
+    place = Path(write_voc(content, IMAGES, tmp_path / "data"))
+    files = sorted(place.glob("**/*.xml"))
+    named = files[0].with_name("with a space ä.xml")
+    files[0].rename(named)
+    lists = place / "ImageSets" / "Main"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / "train.txt").write_text(f"{named.stem}\n{files[1].stem}\n", encoding="utf-8")
+    (lists / "val.txt").write_text("".join(f"{file.stem}\n" for file in files[2:]))
+    source = read_source(str(place), of_maps=False)
+    assert len(source.train.images) == 2
+    assert source.val is not None
+    assert len(source.val.images) == len(files) - 2
+    (lists / "train.txt").write_text(f"{named.stem}\nnope\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.txt names 'nope', of which there is no xml"):
+        read_source(str(place), of_maps=False)
+
+
+@pytest.mark.parametrize("text", ["", '{"version": "5.'])
+def test_a_damaged_file_among_those_of_labelme_is_refused(
+    content: Content, tmp_path: Path, text: str
+) -> None:
+    place = Path(write_labelme(content, IMAGES, tmp_path / "data"))
+    damaged = sorted(place.glob("**/*.json"))[0]
+    damaged.write_text(text)
+    with pytest.raises(UserError, match=f"{damaged} is not valid json"):
+        read_source(str(place), of_maps=False)
+
+
+def test_a_damaged_file_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "instances.json").write_text('{"images": [')
+    with pytest.raises(UserError, match=r"instances\.json is not valid json"):
+        read_source(str(tmp_path / "instances.json"), of_maps=False)
