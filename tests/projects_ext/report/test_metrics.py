@@ -78,6 +78,7 @@ def test_thresholds_by_hand(tmp_path: Path) -> None:
     assert curve.at(0.95).recall == 0
     assert score_curve(outcomes(evaluation), 1).best.f1 == 0
     measured = calibration(evaluation)
+    assert measured is not None
     assert measured.count.tolist() == [0, 0, 2, 0, 0, 0, 1, 1, 1, 1]
     assert measured.accuracy[[2, 6, 7, 8, 9]].tolist() == [0, 1, 0, 1, 1]
     gaps = 2 * 0.2 + 0.4 + 0.7 + 0.2 + 0.1
