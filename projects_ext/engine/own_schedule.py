@@ -64,11 +64,10 @@ def fit_schedule(
     iterations = wished.train.max_iter if "train.max_iter" in given else iterations
     period = max(1, math.ceil(iterations / EVALUATIONS))
     shown = wished.train.eval_period if "train.eval_period" in given else period
-    capped = iterations == most < epochs * images / batch
-    limit = (
-        f", the limit of data.max_iterations{'' if data.max_iterations else ' (by default as many '}"
-        f"{'' if data.max_iterations else 'images as the experiment has seen)'}"
-    ) * capped
+    limit = ""
+    if iterations == most < epochs * images / batch:
+        own = "data.max_iterations" if data.max_iterations else "as many images as the experiment"
+        limit = f", at most {own}" + ("" if data.max_iterations else ": see data.max_iterations")
     put(train, "eval_period", "train.eval_period", period)
     put(train.checkpointer, "period", "train.checkpointer.period", period)
     warmup = OmegaConf.select(cfg, "lr_multiplier.warmup_length")
