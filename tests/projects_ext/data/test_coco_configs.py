@@ -11,7 +11,7 @@ from projects_ext.engine import load_config
 from projects_ext.engine.main import trainer_for
 from projects_ext.engine.settings import Settings
 from projects_ext.errors import UserError
-from tests.projects_ext.data.test_remedies import YAML, paths_of
+from tests.projects_ext.data.test_remedies import YAML
 from tests.projects_ext.faults.runs import CONFIG, ROOT, end_of, short_run
 
 CONDINST = str(ROOT / "configs" / "condinst" / "condinst_coco_format.py")
@@ -72,7 +72,7 @@ def test_both_routes_match_classes_and_join_files(
 
 
 def test_crowds_as_objects_in_both_routes(
-    data: dict[str, str], shapes: Path, shapes_overrides: list[str]
+    data: dict[str, str], shapes: Path, shapes_overrides: list[str], shapes_keys: list[str]
 ) -> None:
     key = "DATASETS.COCO_FORMAT."
     for as_objects in (True, False):
@@ -81,7 +81,7 @@ def test_crowds_as_objects_in_both_routes(
         pairs = [f"{key}TRAIN_JSON", data["crowds"], f"{key}TRAIN_IMAGES", str(shapes / "val")]
         pairs += [f"{key}ISCROWD_AS_OBJECTS", str(as_objects)]
         train, _ = sets_of(load_config(CONFIG, lazy))
-        assert sets_of(load_config(YAML, [*paths_of(shapes), *pairs]))[0] == train
+        assert sets_of(load_config(YAML, [*shapes_keys, *pairs]))[0] == train
         crowds = [a["iscrowd"] for r in DatasetCatalog.get(train) for a in r["annotations"]]
         assert sum(crowds) == int(not as_objects)
 
@@ -127,9 +127,9 @@ def test_a_model_of_masks_alone_says_that_it_needs_them(shapes_overrides: list[s
         trainer_for(cfg).training_sets(cfg)
 
 
-def test_yaml_follows_mask_on(data: dict[str, str], shapes: Path) -> None:
+def test_yaml_follows_mask_on(data: dict[str, str], shapes_keys: list[str]) -> None:
     key = "DATASETS.COCO_FORMAT."
-    pairs = [*paths_of(shapes), f"{key}VAL_JSON", data["boxes"]]
+    pairs = [*shapes_keys, f"{key}VAL_JSON", data["boxes"]]
     with pytest.raises(UserError, match=r"boxes\.json: .* have no mask .*MODEL\.MASK_ON False"):
         load_config(YAML, pairs)
     cfg = load_config(YAML, [*pairs, "MODEL.MASK_ON", "False"])
