@@ -1,4 +1,7 @@
-"""Every config trains two iterations and evaluates on a few photographs of COCO.
+"""Configs train two iterations and evaluate on a few photographs of COCO.
+
+These are all of them, except those with GC blocks of ratio 1/16 that have a twin of ratio 1/4: one
+number differs, and ``test_all_configs`` builds both.
 
 Segmentation takes the shapes, which have label maps.
 
@@ -55,6 +58,7 @@ DEFORMABLE = pytest.mark.core_only(
 CASES = [
     pytest.param(path, id=name, marks=DEFORMABLE if "dconv" in name else ())
     for path, name in zip(LEAVES, NAMES, strict=True)
+    if not ("_r16_" in name and name.replace("_r16_", "_r4_") in NAMES)
 ]
 
 
