@@ -105,6 +105,7 @@ def test_mode_is_restored_after_an_error():
     assert model.training
 
 
+@pytest.mark.core_only(reason="upstream holds a batch's answers while it computes the next")
 def test_answers_are_freed_before_the_next_ones_are_made() -> None:
     alive: list[weakref.ref[torch.Tensor]] = []
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from detectron2.config import LazyConfig
 from projects_ext.errors import MissingFileError, UserError
 from projects_ext.report.command import argument_parser, main, write_report
 from projects_ext.report.run import read_run
 from projects_ext.report.truth import images_of
+from tests.conftest import ROOT
 
 from .scenes import Thing, write_scene
 
@@ -102,9 +104,8 @@ def test_boxes_beyond_the_images_are_said(tmp_path: Path) -> None:
 
 def save_config(folder: Path, truth: Path, images: Path) -> None:
     """The ``config.yaml`` of a run on data in COCO format."""
-    from detectron2.config import LazyConfig
-
-    cfg = LazyConfig.load("configs/common/data/coco_format.py")
+    cfg = LazyConfig.load(str(ROOT / "configs" / "common" / "data" / "coco_format.py"))
+    cfg.train = {"output_dir": str(folder)}  # the evaluator refers to it
     for part in ("train", "val"):
         cfg.data[f"{part}_json"], cfg.data[f"{part}_images"] = str(truth), str(images)
     LazyConfig.save(cfg, str(folder / "config.yaml"))
