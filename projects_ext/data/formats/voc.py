@@ -56,6 +56,8 @@ def _listed(files: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
     by_name = {file.stem: file for file in files}
     found: dict[str, list[Path]] = {}
     for split in ("train", "val", "test"):
+        if split == "test" and "val" in found:
+            break  # it is not used; VOC 2012 keeps the annotations of its test images back
         lists = sorted(folder.glob(f"**/ImageSets/Main/{split}.txt"))
         pairs = [(name, one) for one in lists for name in _names_in(one)]
         missing = [(name, one) for name, one in pairs if name not in by_name]
@@ -75,7 +77,10 @@ def _listed(files: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
 
 def _names_in(listing: Path) -> list[str]:
     """One name per line; names may contain spaces."""
-    lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{listing} is not in UTF-8: save it in that encoding") from error
     return [line.strip() for line in lines if line.strip()]
 
 

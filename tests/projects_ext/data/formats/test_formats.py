@@ -163,6 +163,7 @@ def test_names_with_spaces_in_the_lists_of_voc(content: Content, tmp_path: Path)
     lists.mkdir(parents=True, exist_ok=True)
     (lists / "train.txt").write_text(f"{named.stem}\n{files[1].stem}\n", encoding="utf-8")
     (lists / "val.txt").write_text("".join(f"{file.stem}\n" for file in files[2:]))
+    (lists / "test.txt").write_text("withheld\n")  # not used where there is a list for validation
     source = read_source(str(place), of_maps=False)
     assert len(source.train.images) == 2
     assert source.val is not None
