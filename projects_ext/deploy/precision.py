@@ -3,8 +3,8 @@
 OpenVINO takes bfloat16 by itself wherever a processor has it, for boxes, too: of 8 bits of a
 coordinate's digits, a box at 1,000 pixels is 4 off. Hence each layer of a file says whether it
 keeps float32. In bfloat16 are convolutions, matrix products and what lies between them; what
-resizes the image, decodes, ranks and pools boxes is to stay in float32. It mostly does: OpenVINO
-merges some layers into new ones that have lost their marks.
+resizes the image, decodes, ranks and pools boxes is to stay in float32. It mostly does: not every
+mark is followed, perhaps because OpenVINO merges layers.
 """
 
 from collections import defaultdict
@@ -42,8 +42,8 @@ NOTE = "projects_ext_precision"
 def keep_float32(path: Path, precision: str) -> None:
     """Mark the layers of a model's file that keep float32, and note its precision.
 
-    Where all are to be in float32, programs that run the file have to ask for it, too, since marks
-    are lost with layers that are merged.
+    Where all are to be in float32, programs that run the file have to ask for it, too, since not
+    every mark is followed.
 
     Args:
         path: of the ``.xml`` file, which is written anew.

@@ -120,17 +120,16 @@ def _json_files(files: Sequence[Path]) -> dict[str, list[Path]]:
         if len(several) > _MANY and set(kinds.values()) == {"labelme"}:
             found.setdefault("labelme", []).extend(several)
             continue
-        damaged = []
+        unknown = []
         for file in several:
             kind = kinds.get(file) or _json_kind(file)
             if kind:
                 found.setdefault(kind, []).append(file)
-            elif _is_damaged(file):
-                damaged.append(file)
-        # Next to labelme's files it is one of them, which its reader will say.
-        of_labelme = any(file.parent == several[0].parent for file in found.get("labelme", ()))
-        if damaged and of_labelme:
-            found["labelme"].extend(damaged)
+            else:
+                unknown.append(file)
+        # Next to labelme's files a damaged one is one of them, which its reader will say.
+        if any(file.parent == several[0].parent for file in found.get("labelme", ())):
+            found["labelme"].extend(filter(_is_damaged, unknown))
     return {kind: sorted(several) for kind, several in found.items()}
 
 
